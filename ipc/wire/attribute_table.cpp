@@ -1,0 +1,239 @@
+#include "ipc/wire/attribute_table.hpp"
+
+#include "ipc/wire/attribute_codecs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cluster::ipc {
+namespace {
+
+constexpr std::int64_t kMaxMs = 2147483647; // what a timer of JavaScript can hold, 24.8 days
+constexpr std::int64_t kMaxRestarts = 1'000'000;
+constexpr std::int64_t kMaxInstances = 10'000;
+
+using enum Group;
+using enum Effect;
+using enum Support;
+
+// Order: reading, messages and documents follow it. Columns: name, aliases, type and member,
+// default, section, effect of a change, doc line, then range and support where they are not the
+// usual.
+// clang-format off
+constexpr Attribute kAttributes[] = {
+    {"script", {"exec", "cmd", "command"}, via<Text, &AppSpec::script>, "", program, restart,
+     "What runs: a file relative to `cwd`, a program found in `PATH`, or a command line in one string, which a shell runs. Required."},
+    {"name", {}, via<Name, &AppSpec::name>, "", program, restart,
+     "What the app is called everywhere; unique in a file. By default the script's file name without its last extension."},
+    {"name_prefix", {}, shaping<Name, &Draft::name_prefix>, "", program, restart,
+     "Put before the name, with a colon between."},
+    {"append_env_to_name", {}, shaping<Flag, &Draft::append_env_to_name>, "false", program, restart,
+     "With `--env x` the name becomes `name-x`."},
+    {"namespace", {}, via<Name, &AppSpec::name_space>, R"("default")", program, restart,
+     "A group of apps that commands can take as one target."},
+    {"cwd", {}, via<Text, &AppSpec::cwd>, "", program, restart,
+     "Working directory, relative to the one `clusterctl` is called in; `~` is the home directory. By default the caller's."},
+    {"args", {}, via<Words, &AppSpec::args>, "[]", program, restart,
+     "Arguments of the script."},
+    {"interpreter", {"exec_interpreter"}, via<Text, &AppSpec::interpreter>, "", program, restart,
+     "The program that runs the script; `none` runs the script itself. By default chosen by the script's extension."},
+    {"interpreter_args", {"node_args"}, via<Words, &AppSpec::interpreter_args>, "[]", program, restart,
+     "Arguments of the interpreter, before the script."},
+    {"exec_mode", {}, {Type::exec_mode, &read_exec_mode, &write_exec_mode}, "", program, restart,
+     "By default `cluster` when `instances` is given and the interpreter is node or bun, else `fork`."},
+    {"instances", {}, via<InstanceCount, &AppSpec::instances>, "", program, restart,
+     "How many workers run. `max` and 0 are one per CPU that the daemon may use, -1 is one less than that. By default 1.",
+     -kMaxInstances, kMaxInstances},
+    {"instance_var", {}, via<Variable, &AppSpec::instance_var>, R"("NODE_APP_INSTANCE")", program, restart,
+     "The variable that tells a worker its number, counted from 0."},
+    {"increment_var", {}, via<Variable, &AppSpec::increment_var>, "", program, restart,
+     "A variable of `env` that goes up by one from worker to worker, such as `PORT`."},
+    {"env", {}, via<Variables, &AppSpec::env>, "{}", program, restart,
+     "Environment variables, laid over the caller's. Objects and arrays become JSON, null drops a variable. `env_<name>` is laid over `env` when the command has `--env <name>`."},
+    {"filter_env", {}, {Type::filter, &read_filter, &write_filter}, "[]", program, restart,
+     "Drops inherited variables whose name contains one of the texts; `true` drops all of them."},
+    {"port", {}, shaping<Whole, &Draft::port>, "", program, restart,
+     "Sets the variable `PORT`.", 0, 65535},
+    {"listen", {}, via<Addresses, &AppSpec::listen>, "[]", program, restart,
+     "Addresses that the daemon opens and hands to every worker (`LISTEN_FDS`), so that restarts refuse no connection: `3001`, `127.0.0.1:3001`, `[::1]:3001`, `unix:/run/x.sock`, or an object with `address`, `name`, `backlog`, `mode`."},
+
+    {"uid", {"user"}, via<User, &AppSpec::uid>, "", identity, restart,
+     "The user to run as, by name or number; takes a daemon that runs as root. By default the daemon's own."},
+    {"gid", {}, via<User, &AppSpec::gid>, "", identity, restart,
+     "The group to run as. By default the user's own."},
+    {"umask", {}, via<Umask, &AppSpec::umask>, "", identity, restart,
+     "File mode creation mask, octal as a string (`\"022\"`). By default the daemon's."},
+
+    {"autostart", {}, via<Flag, &AppSpec::autostart>, "true", life, live,
+     "`false` adds the app as stopped."},
+    {"autorestart", {}, via<Flag, &AppSpec::autorestart>, "true", life, live,
+     "Whether a worker that ends is started again."},
+    {"max_restarts", {}, via<Whole, &AppSpec::max_restarts>, "16", life, live,
+     "After how many quick exits in a row a worker is given up as `errored`.", 0, kMaxRestarts},
+    {"min_uptime", {}, via<Duration, &AppSpec::min_uptime>, "1000", life, live,
+     "A worker that ends sooner has made a quick exit.", 0, kMaxMs},
+    {"restart_delay", {}, via<Duration, &AppSpec::restart_delay>, "0", life, live,
+     "Waited before a worker is started again.", 0, kMaxMs},
+    {"exp_backoff_restart_delay", {}, via<Duration, &AppSpec::exp_backoff_restart_delay>, "0", life, live,
+     "First delay of a series that grows by half each time up to 15 s; 0 for none. Wins over `restart_delay`.", 0, kMaxMs},
+    {"stop_exit_codes", {}, via<ExitCodes, &AppSpec::stop_exit_codes>, "[]", life, live,
+     "Exit codes after which a worker stays stopped.", 0, 255},
+    {"kill_signal", {}, via<Signal, &AppSpec::kill_signal>, R"("SIGINT")", life, live,
+     "The signal that asks a worker to end."},
+    {"kill_timeout", {}, via<Duration, &AppSpec::kill_timeout>, "5000", life, live,
+     "How long a worker may take to end before SIGKILL.", 0, kMaxMs},
+    {"treekill", {}, via<Flag, &AppSpec::treekill>, "true", life, live,
+     "Whether `kill_signal` goes to the whole process tree or to the first process alone."},
+    {"max_memory_restart", {}, via<Memory, &AppSpec::max_memory_restart>, "0", life, live,
+     "A worker whose process tree uses more memory is restarted; 0 for no limit."},
+
+    {"out_file", {"out", "output", "out_log"}, via<LogPath, &AppSpec::out_file>, "", files, restart,
+     "Where standard output goes, relative to `cwd`; `NULL` or `/dev/null` for nowhere. By default `logs/<name>-out.log` in `$CLUSTER_HOME`."},
+    {"error_file", {"error", "err", "err_file", "err_log"}, via<LogPath, &AppSpec::error_file>, "", files, restart,
+     "Where standard error goes; as `out_file`. By default `logs/<name>-error.log`."},
+    {"disable_logs", {}, shaping<Flag, &Draft::disable_logs>, "false", files, restart,
+     "Keeps no output at all."},
+    {"merge_logs", {"combine_logs"}, via<Flag, &AppSpec::merge_logs>, "", files, restart,
+     "Whether all workers of the app write to the same files; else each file gets the worker's id. By default `true` exactly when `instances` is absent."},
+    {"pid_file", {"pid"}, via<Text, &AppSpec::pid_file>, "", files, restart,
+     "Where the pid is written, relative to `cwd`. By default `pids/<name>-<id>.pid` in `$CLUSTER_HOME`."},
+
+    {"watch", {}, kIgnored, "false", other, restart, "Restart on file changes.", 0, 0, accepted},
+    {"ignore_watch", {}, kIgnored, "[]", other, restart, "Paths that `watch` leaves out.", 0, 0, accepted},
+    {"watch_delay", {}, kIgnored, "0", other, restart, "Delay of `watch`.", 0, 0, accepted},
+    {"watch_options", {}, kIgnored, "{}", other, restart, "Details of `watch`.", 0, 0, accepted},
+    {"cron_restart", {"cron"}, kIgnored, "", other, restart, "Restart by the clock.", 0, 0, accepted},
+    {"wait_ready", {}, kIgnored, "false", other, restart, "Wait for a message `ready`.", 0, 0, accepted},
+    {"listen_timeout", {}, kIgnored, "3000", other, restart, "Limit of `wait_ready`.", 0, 0, accepted},
+    {"shutdown_with_message", {}, kIgnored, "false", other, restart, "Ask by message instead of by signal.", 0, 0, accepted},
+    {"kill_retry_time", {}, kIgnored, "100", other, restart, "How often PM2 looks whether a process has ended.", 0, 0, accepted},
+    {"log_file", {"log"}, kIgnored, "", other, restart, "One more file with all output.", 0, 0, accepted},
+    {"log_type", {}, kIgnored, "", other, restart, "Log lines as JSON.", 0, 0, accepted},
+    {"log_date_format", {}, kIgnored, "", other, restart, "Date before each log line.", 0, 0, accepted},
+    {"time", {}, kIgnored, "false", other, restart, "Date before each log line.", 0, 0, accepted},
+    {"force", {}, kIgnored, "false", other, restart, "Start a script a second time.", 0, 0, accepted},
+    {"write", {}, kIgnored, "false", other, restart, "Write the configuration to a file.", 0, 0, accepted},
+    {"execute_command", {}, kIgnored, "false", other, restart, "PM2's older word for `exec_mode: fork`.", 0, 0, accepted},
+    {"post_update", {}, kIgnored, "[]", other, restart, "Commands after `pull`.", 0, 0, accepted},
+    {"install_url", {}, kIgnored, "", other, restart, "Part of PM2's modules.", 0, 0, accepted},
+    {"trace", {}, kIgnored, "false", other, restart, "Instrumentation of Node apps.", 0, 0, accepted},
+    {"v8", {}, kIgnored, "false", other, restart, "Instrumentation of Node apps.", 0, 0, accepted},
+    {"event_loop_inspector", {}, kIgnored, "false", other, restart, "Instrumentation of Node apps.", 0, 0, accepted},
+    {"deep_monitoring", {}, kIgnored, "false", other, restart, "Instrumentation of Node apps.", 0, 0, accepted},
+    {"io", {}, kIgnored, "{}", other, restart, "Instrumentation of Node apps.", 0, 0, accepted},
+    {"disable_trace", {}, kIgnored, "true", other, restart, "Nothing is traced.", 0, 0, silent},
+    {"pmx", {}, kIgnored, "true", other, restart, "Instrumentation of Node apps.", 0, 0, silent},
+    {"automation", {}, kIgnored, "true", other, restart, "Instrumentation of Node apps.", 0, 0, silent},
+    {"vizion", {}, kIgnored, "true", other, restart, "Version control data in PM2's list.", 0, 0, silent},
+    {"windowsHide", {}, kIgnored, "true", other, restart, "There are no windows here.", 0, 0, silent},
+    {"source_map_support", {}, kIgnored, "true", other, restart, "Use `interpreter_args: \"--enable-source-maps\"`.", 0, 0, silent},
+    {"disable_source_map_support", {}, kIgnored, "false", other, restart, "The opposite of `source_map_support`.", 0, 0, silent},
+    {"username", {}, kIgnored, "", other, restart, "For display in PM2's list.", 0, 0, silent},
+    {"unsupported", {}, via<TextList, &AppSpec::unsupported>, "[]", other, restart,
+     "Names of attributes without effect, from the CLI to the daemon.", 0, 0, internal},
+};
+// clang-format on
+
+/// Compares without building the camelCase form: every key of every app passes here many times.
+bool is_camel_case_of(std::string_view key, std::string_view name)
+{
+    std::size_t at = 0;
+    bool raise = false;
+    for (const char c : name) {
+        if (c == '_') {
+            raise = true;
+            continue;
+        }
+        const char want = raise && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+        if (at == key.size() || key[at] != want) return false;
+        raise = false;
+        ++at;
+    }
+    return at == key.size();
+}
+
+bool is_spelling_of(std::string_view key, std::string_view name)
+{
+    return !name.empty() && (key == name || is_camel_case_of(key, name));
+}
+
+} // namespace
+
+std::span<const Attribute> attributes()
+{
+    return kAttributes;
+}
+
+const Attribute* find_attribute(std::string_view key)
+{
+    const auto known_as = [&](std::string_view name) { return is_spelling_of(key, name); };
+    const auto* const found = std::ranges::find_if(kAttributes, [&](const Attribute& a) {
+        return known_as(a.name) || std::ranges::any_of(a.aliases, known_as);
+    });
+    return found == std::end(kAttributes) ? nullptr : found;
+}
+
+std::string camel_case(std::string_view name)
+{
+    std::string out;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        const bool raise =
+            name[i] == '_' && i + 1 < name.size() && name[i + 1] >= 'a' && name[i + 1] <= 'z';
+        if (raise)
+            out += static_cast<char>(name[++i] - 'a' + 'A');
+        else if (name[i] != '_')
+            out += name[i];
+    }
+    return out;
+}
+
+std::string allowed(const Attribute& attribute)
+{
+    switch (attribute.access.type) {
+    case Type::text:
+        return "a string that is not empty";
+    case Type::name:
+        return "a string of 1 to 200 bytes without \"/\" and control characters";
+    case Type::variable:
+        return "a variable name, or \"\" for none";
+    case Type::words:
+        return "an array of strings, or one string that is split on blanks";
+    case Type::flag:
+        return "true or false";
+    case Type::whole:
+        return fmt::format("a whole number from {} to {}", attribute.min, attribute.max);
+    case Type::duration:
+        return "milliseconds, or a string such as \"500ms\", \"5s\", \"2m\" or \"1h\" (at most 24 "
+               "days)";
+    case Type::memory:
+        return "a number of bytes, or a string such as \"300M\" or \"1G\" (K, M and G are powers "
+               "of 1024)";
+    case Type::exec_mode:
+        return "\"fork\" or \"cluster\"";
+    case Type::instances:
+        return "a whole number, \"max\", 0 or negative";
+    case Type::signal:
+        return "a signal name such as \"SIGTERM\", or a number from 1 to 64";
+    case Type::umask:
+        return "an octal string from \"0\" to \"0777\", or the same as a number from 0 to 511";
+    case Type::user:
+        return "a name that is not empty, or a number that is not negative";
+    case Type::environment:
+        return "an object of variables";
+    case Type::filter:
+        return "true, false, a string or an array of strings";
+    case Type::exit_codes:
+        return fmt::format("a whole number from {} to {}, or an array of them", attribute.min,
+                           attribute.max);
+    case Type::listen:
+        return "a port, an address, or an array of ports, addresses and objects";
+    case Type::text_list:
+        return "an array of strings";
+    case Type::any:
+        return "anything";
+    }
+    std::unreachable();
+}
+
+} // namespace cluster::ipc
