@@ -1,0 +1,56 @@
+// The client's end of the control socket: synchronous, without an event loop, because a command
+// asks one thing and its start-up time is what users feel.
+#pragma once
+
+#include "ipc/base/result.hpp"
+#include "ipc/base/unique_fd.hpp"
+#include "ipc/wire/frame.hpp"
+#include "ipc/wire/rpc.hpp"
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace cluster::ipc {
+
+/// Method and params of a notification.
+using OnNotification = std::function<void(std::string_view, const json&)>;
+
+class Client {
+public:
+    /// Connects to the daemon of `home`; starts nothing. Errors: no_such_file_or_directory and
+    /// connection_refused when no daemon is there. `hello` goes out with the first call.
+    static Result<Client> connect(const std::string& home);
+
+    /// Sends one request and hands notifications on until its answer comes. The handshake must be
+    /// answered within 5 s, the request itself may take as long as it takes. Errors: what the
+    /// daemon answered, or kUnreachable.
+    RpcResult<json> call(std::string_view method, const json& params,
+                         const OnNotification& on_notification = {});
+
+    /// The same, but the text of the result goes to `sink` in pieces, unparsed.
+    RpcResult<void> call_raw(std::string_view method, const json& params,
+                             const std::function<void(std::string_view)>& sink);
+
+    /// Hands notifications on until the callback says false or the daemon closes (no error).
+    Result<void> listen(const std::function<bool(std::string_view, const json&)>& on_notification);
+
+    [[nodiscard]] int fd() const { return socket_.get(); }
+
+private:
+    explicit Client(UniqueFd socket) : socket_{std::move(socket)} {}
+
+    RpcResult<int> send(std::string_view method, const json& params);
+    RpcResult<void> greet();
+    /// One frame into `frame_`, reading as needed. `limit` 0 waits for ever.
+    RpcResult<std::string_view> frame(std::chrono::milliseconds limit);
+    RpcResult<std::size_t> receive(char* into, std::size_t size, std::chrono::milliseconds limit);
+
+    UniqueFd socket_;
+    FrameReader reader_;
+    int next_id_ = 1;
+    bool greeted_ = false;
+};
+
+} // namespace cluster::ipc
