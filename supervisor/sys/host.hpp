@@ -1,0 +1,16 @@
+// What the machine offers this daemon.
+#pragma once
+
+#include "ipc/base/system.hpp"
+
+namespace cluster::supervisor {
+
+/// CPUs that `instances: "max"` means: the affinity mask (man 2 sched_getaffinity), cut by the
+/// cgroup's CPU quota (v2 cpu.max of this cgroup and its parents, v1 cpu.cfs_quota_us), rounded up;
+/// at least 1.
+int usable_cpus(ipc::System& system);
+
+/// The soft limit of open files raised to the hard one; the limit that is in force afterwards.
+unsigned long raise_open_file_limit();
+
+} // namespace cluster::supervisor

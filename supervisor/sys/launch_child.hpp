@@ -1,0 +1,39 @@
+// The child's side of a launch: the only code of ours that runs between clone and exec. Child and
+// parent share their memory (CLONE_VM) while the parent's thread is suspended (CLONE_VFORK), so
+// this allocates nothing, takes no lock, and makes raw system calls: glibc's setuid and its like
+// signal the other threads, which here are the parent's.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+
+namespace cluster::supervisor {
+
+enum class ChildStage { session, groups, gid, uid, cwd, fds, exec };
+
+/// What the child needs, prepared by the parent; the result comes back in the same place.
+struct ChildJob {
+    const char* program = nullptr;
+    char* const* argv = nullptr;
+    char* const* environment = nullptr;
+    const char* cwd = nullptr; ///< null stays
+    const int* fds = nullptr;  ///< become 0, 1, 2, …
+    int* moved_fds = nullptr;  ///< room for as many
+    unsigned fd_count = 0;
+    char* listen_pid = nullptr; ///< where the child writes its pid, at least 12 bytes
+    int umask = -1;             ///< -1 keeps
+    bool change_identity = false;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    const gid_t* groups = nullptr;
+    std::size_t group_count = 0;
+
+    ChildStage stage = ChildStage::exec; ///< out: where it failed
+    int error = 0;                       ///< out: errno, 0 when the program runs
+};
+
+/// The entry for clone(2); `job` is a ChildJob. Returns only by execve or exit.
+int run_child(void* job);
+
+} // namespace cluster::supervisor

@@ -1,0 +1,77 @@
+// Starts one program the way a supervisor must: no shared descriptors, no inherited signal state, a
+// session of its own, and a failure that says which step failed. See launcher.cpp for the child's
+// side, the only code that runs between clone and exec.
+#pragma once
+
+#include "ipc/base/result.hpp"
+#include "ipc/base/unique_fd.hpp"
+
+#include <sys/types.h>
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cluster::supervisor {
+
+struct Identity {
+    uid_t uid;
+    gid_t gid;
+    std::string user;          ///< name, or the number when it has none
+    std::string home;          ///< "" when unknown
+    std::vector<gid_t> groups; ///< supplementary ones, as initgroups would set them
+};
+
+/// `user` and `group` are names or numbers, "" keeps. Empty when both are empty or name the
+/// caller itself. Names win over numbers. Errors: "unknown user nobdy". Asks the system's user
+/// database, which may be slow: once per app, not once per launch.
+ipc::Result<std::optional<Identity>> look_up_identity(const std::string& user,
+                                                      const std::string& group);
+
+/// Everything prepared before the clone: the child only makes raw system calls.
+struct LaunchPlan {
+    std::string program; ///< absolute path
+    std::vector<std::string> argv;
+    std::vector<std::string>
+        environment; ///< "NAME=value". "LISTEN_PID=" is completed in the child.
+    std::string cwd;
+    std::vector<int> fds; ///< become 0, 1, 2, 3, … in the child; all others are closed
+    std::optional<Identity> identity;
+    std::optional<unsigned> umask;
+};
+
+/// What failed on the way to exec, for a sentence like
+/// "cannot change to directory /srv/x: no such file or directory".
+struct LaunchFailure {
+    std::string stage; ///< "clone", "session", "groups", "gid", "uid", "cwd", "fds", "exec"
+    int error = 0;     ///< errno
+    std::string text;  ///< the whole sentence
+};
+
+struct Launched {
+    pid_t pid;
+    ipc::UniqueFd pidfd;
+};
+
+/// The seam for tests; `LinuxLauncher` is the real one (clone with CLONE_VM|CLONE_VFORK|CLONE_PIDFD
+/// on a private stack). A child that fails before exec is reaped before this returns.
+class Launcher {
+public:
+    virtual ~Launcher() = default;
+    virtual std::expected<Launched, LaunchFailure> launch(const LaunchPlan& plan) = 0;
+};
+
+class LinuxLauncher final : public Launcher {
+public:
+    LinuxLauncher();
+    ~LinuxLauncher() override;
+    LinuxLauncher(const LinuxLauncher&) = delete;
+    LinuxLauncher& operator=(const LinuxLauncher&) = delete;
+    std::expected<Launched, LaunchFailure> launch(const LaunchPlan& plan) override;
+
+private:
+    void* stack_; ///< the child's, mapped once with a guard page
+};
+
+} // namespace cluster::supervisor

@@ -1,0 +1,340 @@
+#include "supervisor/sys/process_table.hpp"
+
+#include "ipc/base/text.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+namespace cluster::supervisor {
+namespace {
+
+constexpr std::size_t kStatBytes = 1024;     ///< 52 fields of at most 20 digits, and a name of 64
+constexpr std::size_t kChildrenBytes = 4096; ///< enough for 500 pids; more come by another way
+
+/// A zombie whose other threads still run (its first one has left by pthread_exit) is alive.
+bool is_dead(const ProcessStat& process)
+{
+    return (process.state == 'Z' && process.threads <= 1) || process.state == 'X';
+}
+
+bool contains(const std::vector<pid_t>& pids, pid_t pid)
+{
+    return std::ranges::find(pids, pid) != pids.end();
+}
+
+/// Sorted for look-ups; `pids` itself stays as it is.
+std::vector<pid_t> sorted(std::vector<pid_t> pids)
+{
+    std::ranges::sort(pids);
+    return pids;
+}
+
+/// Whether a process is between two programs. The kernel shows an empty environment then; otherwise
+/// it knows where the environment ends, also that of a program that was given an empty one.
+bool is_in_exec(ipc::System& system, pid_t pid)
+{
+    std::array<char, 32> path;
+    std::snprintf(path.data(), path.size(), "/proc/%d/stat", pid);
+    std::array<char, kStatBytes> buffer;
+    const auto size = system.read_small(path.data(), buffer);
+    std::string_view text{buffer.data(), size.value_or(0)};
+    text.remove_prefix(std::min(text.rfind(") ") + 1, text.size())); // npos + 1 is 0
+    std::string_view word = ipc::next_word(text); // number 3 of man 5 proc, stat: the state
+    if (word == "Z" || word == "X") return false; // it has ended meanwhile
+    constexpr int kEnvEnd = 51;
+    for (int number = 4; number <= kEnvEnd; ++number)
+        word = ipc::next_word(text);
+    return word == "0";
+}
+
+/// The block of "NAME=value" strings, each ended by a zero byte; "" when it may not be read.
+std::string environment_of(ipc::System& system, pid_t pid)
+{
+    std::array<char, 32> path;
+    std::snprintf(path.data(), path.size(), "/proc/%d/environ", pid);
+    constexpr int kPatience = 50; // × kPause is more than an exec takes, and less than is noticed
+    constexpr std::chrono::microseconds kPause{100};
+    for (int i = 0; i < kPatience; ++i) {
+        auto text = system.read_file(path.data());
+        if (!text) return {};
+        if (!text->empty() || !is_in_exec(system, pid)) return std::move(*text);
+        std::this_thread::sleep_for(kPause);
+    }
+    return {};
+}
+
+bool carries_marker(ipc::System& system, pid_t pid, std::string_view marker)
+{
+    if (marker.empty()) return false;
+    const std::string environment = environment_of(system, pid);
+    const std::string_view all = environment;
+    for (std::size_t at = all.find(marker); at != std::string_view::npos;
+         at = all.find(marker, at + 1)) {
+        const std::size_t end = at + marker.size();
+        if ((at == 0 || all[at - 1] == '\0') && (end == all.size() || all[end] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+bool in_session_or_group(const ProcessStat& process, const TreeRoot& root)
+{
+    return process.session == root.pid || process.group == root.pid;
+}
+
+void append_pids(std::string_view text, std::vector<pid_t>& into)
+{
+    for (auto word = ipc::next_word(text); !word.empty(); word = ipc::next_word(text))
+        if (const auto pid = ipc::parse_number<pid_t>(word)) into.push_back(*pid);
+}
+
+/// The children of one thread. False when the kernel does not tell (or the process has gone).
+bool children_of_thread(ipc::System& system, pid_t pid, pid_t thread, std::vector<pid_t>& into)
+{
+    std::array<char, 64> path;
+    std::snprintf(path.data(), path.size(), "/proc/%d/task/%d/children", pid, thread);
+    std::array<char, kChildrenBytes> buffer;
+    const auto size = system.read_small(path.data(), buffer);
+    if (!size) return false;
+    if (*size < buffer.size()) {
+        append_pids({buffer.data(), *size}, into);
+        return true;
+    }
+    const auto all = system.read_file(path.data());
+    if (all) append_pids(*all, into);
+    return all.has_value();
+}
+
+/// For kernels without CONFIG_PROC_CHILDREN.
+std::vector<pid_t> children_by_parent(ipc::System& system, pid_t pid)
+{
+    std::vector<pid_t> children;
+    if (!read_stat(system, pid)) return children; // it has gone, no need to search
+    for (const ProcessStat& process : read_process_table(system))
+        if (process.parent == pid) children.push_back(process.pid);
+    return children;
+}
+
+/// The kernel's list skips an entry when the one before it is reaped while we read (man 5 proc,
+/// "children"). Two equal readings in a row saw nothing vanish; our own list nobody else reaps.
+std::vector<pid_t> settled_children_of(ipc::System& system, pid_t pid)
+{
+    const auto stat = read_stat(system, pid);
+    if (!stat) return {};
+    auto children = children_of(system, pid, stat->threads);
+    if (pid == ::getpid()) return children;
+    constexpr int kPatience = 8; // a reaper that busy has the caller look again on its next exit
+    for (int i = 0; i < kPatience; ++i) {
+        auto again = children_of(system, pid, stat->threads);
+        if (again == children) break;
+        children = std::move(again);
+    }
+    return children;
+}
+
+/// Collects the members of one tree out of a table.
+class TreeSearch {
+public:
+    TreeSearch(ipc::System& system, const std::vector<ProcessStat>& table, const TreeRoot& root,
+               const std::vector<pid_t>& reapers, const std::vector<pid_t>& known)
+        : system_{system}, table_{table}, root_{root}, reapers_{reapers}, known_{sorted(known)}
+    {
+        by_pid_.reserve(table.size());
+        for (std::size_t i = 0; i < table.size(); ++i)
+            by_pid_.emplace(table[i].pid, i);
+        const auto holder = by_pid_.find(root.pid);
+        reused_ = holder != by_pid_.end() && table[holder->second].start_time != root.start_time;
+        verdicts_.resize(table.size(), Verdict::open);
+    }
+
+    std::vector<ProcessStat> run()
+    {
+        struct Member {
+            const ProcessStat* process;
+            int depth;
+        };
+        std::vector<Member> members;
+        for (std::size_t i = 0; i < table_.size(); ++i)
+            if (judge(i) && !is_dead(table_[i])) members.push_back({&table_[i], depth_of(i)});
+        // The root has no depth of its own when orphans stand beside it, so it is put last by name.
+        std::ranges::sort(members, [&](const Member& a, const Member& b) {
+            const bool a_root = a.process->pid == root_.pid;
+            const bool b_root = b.process->pid == root_.pid;
+            if (a_root != b_root) return b_root;
+            if (a.depth != b.depth) return a.depth > b.depth;
+            return a.process->start_time > b.process->start_time;
+        });
+        std::vector<ProcessStat> tree;
+        tree.reserve(members.size());
+        for (const Member& member : members)
+            tree.push_back(*member.process);
+        return tree;
+    }
+
+private:
+    enum class Verdict : char { open, asked, inside, outside };
+
+    /// Whether an entry belongs to the tree; its ancestors are judged first.
+    bool judge(std::size_t index)
+    {
+        Verdict& verdict = verdicts_[index];
+        if (verdict == Verdict::open) {
+            verdict = Verdict::asked; // a table read in a race may show a circle of parents
+            verdict = belongs(table_[index]) ? Verdict::inside : Verdict::outside;
+        }
+        return verdict == Verdict::inside;
+    }
+
+    bool belongs(const ProcessStat& process)
+    {
+        if (process.start_time < root_.start_time || contains(reapers_, process.pid)) return false;
+        if (process.pid == root_.pid) return !reused_;
+        if (!reused_ && in_session_or_group(process, root_)) return true;
+        if (process.parent == 1 || contains(reapers_, process.parent))
+            return !std::ranges::binary_search(known_, process.pid) && !is_dead(process) &&
+                   carries_marker(system_, process.pid, root_.marker);
+        const auto parent = by_pid_.find(process.parent);
+        return parent != by_pid_.end() && judge(parent->second);
+    }
+
+    int depth_of(std::size_t index)
+    {
+        int depth = 0;
+        // Bounded like `judge` against circles.
+        for (auto at = by_pid_.find(table_[index].parent);
+             at != by_pid_.end() && judge(at->second) && depth < std::ssize(table_);
+             at = by_pid_.find(table_[at->second].parent))
+            ++depth;
+        return depth;
+    }
+
+    ipc::System& system_;
+    const std::vector<ProcessStat>& table_;
+    const TreeRoot& root_;
+    const std::vector<pid_t>& reapers_;
+    std::vector<pid_t> known_;
+    std::unordered_map<pid_t, std::size_t> by_pid_;
+    bool reused_ = false; ///< the root's pid belongs to a stranger by now
+    std::vector<Verdict> verdicts_;
+};
+
+} // namespace
+
+std::optional<ProcessStat> parse_stat(std::string_view text)
+{
+    // The name may hold anything, ") " included; what follows the last parenthesis may not.
+    const std::size_t open = text.find(" (");
+    const std::size_t close = text.rfind(") ");
+    if (open == std::string_view::npos || close == std::string_view::npos) return std::nullopt;
+
+    std::array<std::string_view, 22> fields; // the first is number 3 of man 5 proc, the state
+    std::string_view rest = text.substr(close + 2);
+    for (std::string_view& word : fields)
+        word = ipc::next_word(rest);
+    bool good = fields.front().size() == 1;
+    const auto read = [&]<class Number>(std::string_view word, Number& into) {
+        const auto value = ipc::parse_number<Number>(word);
+        good = good && value;
+        into = value.value_or(Number{});
+    };
+    const auto numbered = [&](std::size_t number) { return fields[number - 3]; };
+
+    ProcessStat stat;
+    std::uint64_t user = 0;
+    std::uint64_t kernel = 0;
+    std::uint64_t pages = 0;
+    read(text.substr(0, open), stat.pid);
+    read(numbered(4), stat.parent);
+    read(numbered(5), stat.group);
+    read(numbered(6), stat.session);
+    read(numbered(14), user);
+    read(numbered(15), kernel);
+    read(numbered(20), stat.threads);
+    read(numbered(22), stat.start_time);
+    read(numbered(24), pages);
+    if (!good) return std::nullopt;
+
+    static const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    stat.state = fields.front().front();
+    stat.cpu_ticks = user + kernel;
+    stat.resident_bytes = pages * page_bytes;
+    return stat;
+}
+
+ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid)
+{
+    std::array<char, 32> path;
+    std::snprintf(path.data(), path.size(), "/proc/%d/stat", pid);
+    std::array<char, kStatBytes> buffer;
+    const auto size = system.read_small(path.data(), buffer);
+    if (!size) return std::unexpected(size.error());
+    const auto stat = parse_stat({buffer.data(), *size});
+    if (!stat) return ipc::fail(EINVAL, std::string{"read "} + path.data());
+    return *stat;
+}
+
+std::vector<ProcessStat> read_process_table(ipc::System& system)
+{
+    std::vector<ProcessStat> table;
+    const auto names = system.list_directory("/proc");
+    if (!names) return table;
+    table.reserve(names->size());
+    for (const std::string& name : *names) {
+        const auto pid = ipc::parse_number<pid_t>(name);
+        if (!pid) continue;
+        if (const auto stat = read_stat(system, *pid)) table.push_back(*stat); // or it has gone
+    }
+    return table;
+}
+
+std::vector<ProcessStat> tree_of(ipc::System& system, const std::vector<ProcessStat>& table,
+                                 const TreeRoot& root, const std::vector<pid_t>& reapers,
+                                 const std::vector<pid_t>& known)
+{
+    return TreeSearch{system, table, root, reapers, known}.run();
+}
+
+bool may_have_survivors(ipc::System& system, const TreeRoot& root,
+                        const std::vector<pid_t>& reapers, const std::vector<pid_t>& known)
+{
+    const auto group = system.kill(-root.pid, 0);
+    if (group || group.error().code.value() != ESRCH) return true;
+    const std::vector<pid_t> others = sorted(known);
+    for (const pid_t reaper : reapers) {
+        for (const pid_t child : settled_children_of(system, reaper)) {
+            if (std::ranges::binary_search(others, child) || contains(reapers, child)) continue;
+            const auto stat = read_stat(system, child);
+            if (!stat || is_dead(*stat) || stat->start_time < root.start_time) continue;
+            if (in_session_or_group(*stat, root) || carries_marker(system, child, root.marker))
+                return true;
+        }
+    }
+    return false;
+}
+
+std::vector<pid_t> children_of(ipc::System& system, pid_t pid, int threads)
+{
+    std::vector<pid_t> children;
+    if (threads <= 1) {
+        if (children_of_thread(system, pid, pid, children)) return children;
+        return children_by_parent(system, pid);
+    }
+    const auto tasks = system.list_directory("/proc/" + std::to_string(pid) + "/task");
+    if (!tasks) return children;
+    bool told = false;
+    for (const std::string& task : *tasks)
+        if (const auto thread = ipc::parse_number<pid_t>(task))
+            told = children_of_thread(system, pid, *thread, children) || told;
+    return told ? children : children_by_parent(system, pid);
+}
+
+} // namespace cluster::supervisor

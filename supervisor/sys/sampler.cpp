@@ -1,0 +1,97 @@
+#include "supervisor/sys/sampler.hpp"
+
+#include "ipc/base/text.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+
+namespace cluster::supervisor {
+namespace {
+
+double ticks_per_second()
+{
+    static const auto ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
+    return ticks;
+}
+
+/// The process and all below it, parents before their children; empty when it has gone.
+std::vector<ProcessStat> tree_below(ipc::System& system, pid_t pid)
+{
+    std::vector<ProcessStat> tree;
+    if (const auto root = read_stat(system, pid)) tree.push_back(*root);
+    for (std::size_t i = 0; i < tree.size(); ++i) {
+        const pid_t parent = tree[i].pid;
+        for (const pid_t child : children_of(system, parent, tree[i].threads)) {
+            const auto stat = read_stat(system, child);
+            // Between the two reads the child may have gone and its number may be a stranger's.
+            if (stat && stat->parent == parent) tree.push_back(*stat);
+        }
+    }
+    return tree;
+}
+
+/// Seconds since boot, 0 when unreadable.
+double uptime_s(ipc::System& system)
+{
+    std::array<char, 64> buffer;
+    const auto size = system.read_small("/proc/uptime", buffer);
+    std::string_view text{buffer.data(), size.value_or(0)};
+    return ipc::parse_number<double>(ipc::next_word(text)).value_or(0);
+}
+
+double percent(double ticks, double seconds)
+{
+    return seconds > 0 ? ticks / ticks_per_second() / seconds * 100 : 0;
+}
+
+} // namespace
+
+Sampler::Sampler(ipc::System& system) : system_{system} {}
+
+Usage Sampler::sample(int worker_id, pid_t pid, std::uint64_t start_time,
+                      std::chrono::milliseconds now)
+{
+    Last& last = last_[worker_id];
+    const bool same = last.pid == pid && last.start_time == start_time;
+    if (same && now - last.at < kFresh) return last.usage;
+
+    const auto tree = tree_below(system_, pid);
+    if (tree.empty() || tree.front().start_time != start_time) {
+        forget(worker_id);
+        return {};
+    }
+    Usage usage;
+    std::uint64_t ticks = 0;
+    for (const ProcessStat& process : tree) {
+        usage.memory += process.resident_bytes;
+        ticks += process.cpu_ticks;
+    }
+    if (same) {
+        // A child that has ended takes its ticks along: then we know no better than what is left.
+        const std::uint64_t used = ticks > last.cpu_ticks ? ticks - last.cpu_ticks : 0;
+        usage.cpu = percent(static_cast<double>(used),
+                            std::chrono::duration<double>(now - last.at).count());
+    } else {
+        const double born_s = static_cast<double>(start_time) / ticks_per_second();
+        usage.cpu = percent(static_cast<double>(ticks), uptime_s(system_) - born_s);
+    }
+    last = {pid, start_time, now, ticks, usage};
+    return usage;
+}
+
+void Sampler::forget(int worker_id)
+{
+    last_.erase(worker_id);
+}
+
+std::vector<pid_t> live_tree(ipc::System& system, pid_t pid)
+{
+    std::vector<pid_t> pids;
+    for (const ProcessStat& process : tree_below(system, pid))
+        pids.push_back(process.pid);
+    return pids;
+}
+
+} // namespace cluster::supervisor
