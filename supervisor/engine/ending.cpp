@@ -1,0 +1,193 @@
+// Supervisor, the ending half: asking a tree to stop, killing it, and making sure that it is gone.
+#include "supervisor/engine/supervisor.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+namespace cluster::supervisor {
+namespace {
+
+using boost::system::error_code;
+
+constexpr milliseconds kFirstSweep{5};
+constexpr milliseconds kLongestSweep{100};
+constexpr milliseconds kUnkillableAfter{5000}; ///< a process in an uninterruptible wait (D state)
+
+std::string signal_name(int signal)
+{
+    const char* name = ::sigabbrev_np(signal);
+    return name ? std::string{"SIG"} + name : std::to_string(signal);
+}
+
+std::string describe(const ipc::ExitStatus& status, milliseconds uptime)
+{
+    const std::string after = uptime < std::chrono::seconds{10}
+                                  ? fmt::format("{} ms", uptime.count())
+                                  : fmt::format("{} s", uptime.count() / 1000);
+    if (status.signal != 0)
+        return fmt::format("killed by {} after {}", signal_name(status.signal), after);
+    return fmt::format("exited with code {} after {}", status.code, after);
+}
+
+TreeRoot root_of(const Worker& worker)
+{
+    return {.pid = worker.tree,
+            .start_time = worker.start_time,
+            .marker = "unique_id=" + worker.unique_id};
+}
+
+} // namespace
+
+const std::vector<ProcessStat>& Supervisor::process_table()
+{
+    if (!std::exchange(table_fresh_, true)) {
+        table_ = read_process_table(around_.system);
+        boost::asio::post(around_.loop, [this] {
+            table_fresh_ = false;
+            table_ = {};
+        });
+    }
+    return table_;
+}
+
+/// Processes that are nobody's orphans and need no second look.
+std::vector<pid_t> Supervisor::familiar() const
+{
+    std::vector<pid_t> pids{::getpid()};
+    pids.reserve(workers_.size() + 1);
+    for (const auto& [id, worker] : workers_) {
+        if (worker->alive()) pids.push_back(worker->pid);
+    }
+    return pids;
+}
+
+std::vector<ProcessStat> Supervisor::members(const Worker& worker)
+{
+    if (worker.tree == 0) return {};
+    if (worker.spec().treekill)
+        return tree_of(around_.system, process_table(), root_of(worker), around_.reapers,
+                       familiar());
+    if (!worker.alive()) return {};
+    const auto own = read_stat(around_.system, worker.pid);
+    return own ? std::vector{*own} : std::vector<ProcessStat>{};
+}
+
+void Supervisor::signal_all(const std::vector<ProcessStat>& processes, int signal)
+{
+    for (const ProcessStat& process : processes) {
+        // The table is a moment old: the number may belong to somebody else by now.
+        const auto now = read_stat(around_.system, process.pid);
+        if (!now || now->start_time != process.start_time) continue;
+        (void)around_.system.kill(process.pid, signal);
+    }
+}
+
+void Supervisor::begin_stop(Worker& worker)
+{
+    signal_all(members(worker), worker.spec().kill_signal);
+}
+
+void Supervisor::kill_tree(Worker& worker)
+{
+    around_.log.warn(fmt::format("{}:{} did not stop within {} ms: SIGKILL", worker.spec().name,
+                                 worker.id, worker.spec().kill_timeout.count()));
+    worker.tree_killed = true;
+    worker.kill_sent_at = around_.clock.now();
+    signal_all(members(worker), SIGKILL);
+    sweep_later(worker);
+}
+
+void Supervisor::on_exit(Worker& worker)
+{
+    const auto status = around_.system.wait(worker.pid);
+    if (status && !*status) { // not yet: the pidfd told of a thread group that is still going
+        worker.exit_watch->async_wait(
+            boost::asio::posix::stream_descriptor::wait_read,
+            [this, id = worker.id, generation = worker.generation](error_code cancelled) {
+                Worker* found = cancelled ? nullptr : find(id);
+                if (found && found->generation == generation) on_exit(*found);
+            });
+        return;
+    }
+    logs_.drain(*worker.out);
+    logs_.drain(*worker.err);
+    record_exit(worker, status ? **status : ipc::ExitStatus{});
+    worker.exit_watch.reset();
+    worker.pid = 0;
+    sampler_.forget(worker.id);
+    settle_exit(worker);
+}
+
+void Supervisor::record_exit(Worker& worker, const ipc::ExitStatus& status)
+{
+    const milliseconds uptime = around_.clock.now() - worker.started_at;
+    std::string reason = describe(status, uptime);
+    if (worker.life.state == State::stopping) reason += " (" + worker.cause + ")";
+    around_.log.info(
+        fmt::format("{}:{} pid {} {}", worker.spec().name, worker.id, worker.pid, reason));
+    worker.last_status = status;
+    worker.exits.insert(worker.exits.begin(), ExitRecord{.at_wall_ms = around_.clock.wall_ms(),
+                                                         .status = status,
+                                                         .uptime = uptime,
+                                                         .reason = std::move(reason),
+                                                         .errors = last_errors(worker)});
+    if (worker.exits.size() > kExitsKept) worker.exits.pop_back();
+}
+
+/// The worker's own process has ended; `gone` happens when nothing of its tree is left.
+void Supervisor::settle_exit(Worker& worker)
+{
+    const bool look = worker.spec().treekill && may_have_survivors(around_.system, root_of(worker),
+                                                                   around_.reapers, familiar());
+    std::vector<ProcessStat> left = look ? members(worker) : std::vector<ProcessStat>{};
+    if (look && left.empty()) {
+        table_fresh_ = false; // it may be older than the exit
+        left = members(worker);
+    }
+    if (left.empty()) {
+        worker.tree = 0;
+        worker.sweep_pause = {};
+        const Gone gone{.status = worker.last_status.value_or(ipc::ExitStatus{}),
+                        .uptime = around_.clock.now() - worker.started_at,
+                        .since_created = around_.clock.now() - worker.created_at};
+        const int id = worker.id;
+        const std::string pid_path = worker.pid_path;
+        happen(worker, Event::gone, gone);
+        const Worker* after = find(id);
+        if (!after || !after->alive()) (void)around_.system.unlink(pid_path);
+        return;
+    }
+    const bool asked = worker.life.state == State::stopping && !worker.tree_killed;
+    if (!asked) {
+        // Left behind by a crash, or deaf to everything else.
+        if (!std::exchange(worker.tree_killed, true)) worker.kill_sent_at = around_.clock.now();
+        signal_all(left, SIGKILL);
+    }
+    sweep_later(worker);
+}
+
+void Supervisor::sweep_later(Worker& worker)
+{
+    worker.sweep_pause = std::clamp(worker.sweep_pause * 2, kFirstSweep, kLongestSweep);
+    worker.sweep.expires_after(worker.sweep_pause);
+    worker.sweep.async_wait(
+        [this, id = worker.id, generation = worker.generation](error_code cancelled) {
+            Worker* found = cancelled ? nullptr : find(id);
+            if (!found || found->generation != generation) return;
+            const bool overdue =
+                found->tree_killed && around_.clock.now() - found->kill_sent_at > kUnkillableAfter;
+            if (overdue) return happen(*found, Event::unkillable);
+            if (!found->alive()) return settle_exit(*found);
+            if (found->tree_killed) sweep_later(*found);
+        });
+}
+
+} // namespace cluster::supervisor

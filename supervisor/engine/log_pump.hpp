@@ -1,0 +1,143 @@
+// Worker output: from pipes that the daemon owns into files.
+//
+// A stream is one pipe, kept over all restarts of its worker; a sink is one open file, shared by
+// every stream that writes to the same path. Bytes go by splice(2) from the pipe to the end of the
+// file and are never in our memory, so that a daemon killed at any instruction has neither lost nor
+// doubled one. The end is asked of the file before each batch instead of remembered: users truncate
+// logs under us (`> file`, copytruncate), and O_APPEND and splice exclude each other (man 2
+// splice).
+//
+// Lines stay whole. A sink with one stream gets bytes as they come. A sink with several gets whole
+// lines only: an unfinished line waits in its pipe, at most 200 ms or 64 KiB, and then goes out as
+// it stands. Whoever writes next behind an unfinished line, of another stream or of a worker that
+// died in the middle, gets a newline put before.
+#pragma once
+
+#include "ipc/base/clock.hpp"
+#include "ipc/base/system.hpp"
+#include "ipc/base/unique_fd.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cluster::supervisor {
+
+enum class StreamKind { out, err };
+
+class LogPump;
+
+/// One open log file.
+struct LogSink {
+    std::string path;
+    ipc::UniqueFd file;
+    bool regular = false;         ///< splice and truncation checks are for regular files only
+    int streams = 0;              ///< that write here
+    const void* writer = nullptr; ///< who wrote last: a stream, reset when its worker ends
+    std::uint64_t lost = 0;       ///< bytes dropped because the file could not be written
+    bool failing = false;
+    bool open_line = false; ///< of a sink that is no regular file: it does not end in a newline
+};
+
+/// The pipe of one worker's stdout or stderr.
+class LogStream {
+public:
+    /// A write end for the next process of the worker: blocking, opened for reading too, so that
+    /// the worker never dies of SIGPIPE when no daemon is there.
+    ipc::Result<ipc::UniqueFd> open_for_worker();
+    [[nodiscard]] const std::string& path() const { return sink_->path; }
+    [[nodiscard]] int fd() { return pipe_.native_handle(); }
+    [[nodiscard]] StreamKind kind() const { return kind_; }
+
+    ~LogStream();
+    LogStream(const LogStream&) = delete;
+    LogStream& operator=(const LogStream&) = delete;
+
+private:
+    friend class LogPump;
+    LogStream(LogPump& pump, int worker, StreamKind kind, ipc::UniqueFd pipe,
+              std::shared_ptr<LogSink> sink);
+
+    LogPump& pump_;
+    int worker_;
+    StreamKind kind_;
+    boost::asio::posix::stream_descriptor pipe_;
+    std::shared_ptr<LogSink> sink_;
+    bool active_ = false;                           ///< in the pump's list of streams to look at
+    std::chrono::milliseconds unfinished_since_{0}; ///< of a line waiting in the pipe; 0 none
+};
+
+class LogPump {
+public:
+    /// What a follower gets: the bytes just written, at most 64 KiB at a time.
+    using Tap = std::function<void(int worker, StreamKind kind, std::string_view bytes)>;
+    /// Where a sink's trouble goes (the daemon's own log).
+    using Complaint = std::function<void(const std::string& text)>;
+
+    LogPump(boost::asio::io_context& loop, ipc::System& system, const ipc::Clock& clock,
+            Complaint complain);
+
+    /// Makes the pipe and opens (creates) the file, missing folders included. The pipe belongs to
+    /// `owner` when given, so that a worker of another user can reopen its own /dev/stdout.
+    ipc::Result<std::unique_ptr<LogStream>>
+    open(int worker, StreamKind kind, const std::string& path, std::pair<uid_t, gid_t> owner);
+
+    /// Writes out all that the worker has left in the pipe; its last line counts as finished.
+    void drain(LogStream& stream);
+
+    /// Bytes are copied for followers only while a tap is set. Empty: none.
+    void set_tap(Tap tap) { tap_ = std::move(tap); }
+
+    /// The last lines that the worker has written since the file had `since` bytes: at most `count`
+    /// lines from the last 8 KiB.
+    std::vector<std::string> tail(const LogStream& stream, std::uint64_t since, std::size_t count);
+    /// Size of the stream's file now; 0 for what is no regular file.
+    std::uint64_t size(const LogStream& stream);
+
+private:
+    friend class LogStream;
+    enum class Moved {
+        nothing, ///< the pipe is empty
+        waiting, ///< it holds an unfinished line that is not yet due
+        some,    ///< there may be more
+        much,    ///< a full pipe was moved: more is certain to come
+    };
+
+    ipc::Result<std::shared_ptr<LogSink>> open_sink(const std::string& path);
+    void watch(LogStream& stream);
+    void activate(LogStream& stream);
+    void schedule(std::chrono::milliseconds after);
+    void pass();
+    Moved move_batch(LogStream& stream, bool finish);
+    /// Bytes at the front of the pipe that may go out now; see the top of this file.
+    std::size_t due(LogStream& stream, bool finish);
+    ipc::Result<std::size_t> move(LogStream& stream, std::size_t limit);
+    ipc::Result<std::size_t> move_spliced(LogStream& stream, std::size_t limit);
+    ipc::Result<std::size_t> move_copied(LogStream& stream, std::size_t limit);
+    void end_foreign_line(LogSink& sink, off_t size);
+    void discard(LogStream& stream, const ipc::Error& why);
+    void tap_written(const LogStream& stream, off_t at, std::size_t size);
+
+    boost::asio::io_context& loop_;
+    ipc::System& system_;
+    const ipc::Clock& clock_;
+    Complaint complain_;
+    Tap tap_;
+    std::map<std::string, std::weak_ptr<LogSink>> sinks_;
+    std::vector<LogStream*> active_;
+    boost::asio::steady_timer timer_;
+    bool scheduled_ = false;
+    ipc::Pipe peek_; ///< made when a shared sink first needs to look without consuming
+    std::unique_ptr<char[]> buffer_;
+};
+
+} // namespace cluster::supervisor

@@ -1,0 +1,218 @@
+// Supervisor, the starting half: from a worker's row to a running process.
+#include "supervisor/engine/supervisor.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <fmt/format.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+namespace cluster::supervisor {
+namespace {
+
+using boost::system::error_code;
+
+constexpr int kSpawnsPerTurn = 8; ///< some milliseconds, then whoever else waits is served
+
+/// PM2: characters outside [A-Za-z0-9.-] of a name become '-' in file names.
+std::string file_name(std::string name)
+{
+    for (char& c : name) {
+        if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '-';
+    }
+    return name;
+}
+
+/// "web-out.log" → "web-out-3.log"; a path not ending in .log stays (PM2).
+std::string with_number(const std::string& path, int id, std::string_view ending)
+{
+    if (!path.ends_with(ending)) return path;
+    return fmt::format("{}-{}{}", path.substr(0, path.size() - ending.size()), id, ending);
+}
+
+std::string listen_names(const App& app)
+{
+    std::string names;
+    for (const auto& listener : app.listeners)
+        names += (names.empty() ? "" : ":") + listener->address.name;
+    return names;
+}
+
+} // namespace
+
+void Supervisor::name_files(Worker& worker)
+{
+    const ipc::AppSpec& spec = worker.spec();
+    const std::string name = file_name(spec.name);
+    const auto log = [&](const std::string& given, std::string_view kind) {
+        const std::string path =
+            given.empty() ? fmt::format("{}/{}-{}.log", around_.paths.logs, name, kind) : given;
+        return spec.merged_logs() ? path : with_number(path, worker.id, ".log");
+    };
+    worker.out_path = log(spec.out_file, "out");
+    worker.err_path = log(spec.error_file, "error");
+    worker.pid_path = spec.pid_file.empty()
+                          ? fmt::format("{}/{}-{}.pid", around_.paths.pids, name, worker.id)
+                          : with_number(spec.pid_file, worker.id, ".pid");
+}
+
+WorkerIdentity Supervisor::identity_of(const Worker& worker) const
+{
+    return {.id = worker.id,
+            .number = worker.instance,
+            .instances = resolve_instances(worker.spec().instances, cpus_),
+            .unique_id = worker.unique_id,
+            .home = around_.paths.home,
+            .out_file = worker.out_path,
+            .error_file = worker.err_path,
+            .pid_file = worker.pid_path};
+}
+
+void Supervisor::spawn_soon(Worker& worker)
+{
+    spawn_queue_.push_back(worker.id);
+    if (!std::exchange(spawn_posted_, true))
+        boost::asio::post(around_.loop, [this] { spawn_queued(); });
+}
+
+void Supervisor::spawn_queued()
+{
+    spawn_posted_ = false;
+    for (int count = 0; count < kSpawnsPerTurn && !spawn_queue_.empty(); ++count) {
+        Worker* worker = find(spawn_queue_.front());
+        spawn_queue_.pop_front();
+        // Stopped, deleted or queued a second time meanwhile.
+        if (worker && worker->life.state == State::launching && worker->tree == 0) spawn(*worker);
+    }
+    if (!spawn_queue_.empty() && !std::exchange(spawn_posted_, true))
+        boost::asio::post(around_.loop, [this] { spawn_queued(); });
+}
+
+void Supervisor::spawn(Worker& worker)
+{
+    ++worker.generation;
+    worker.tree_killed = false;
+    worker.launch_fault.clear();
+    auto identity = look_up_identity(worker.spec().uid, worker.spec().gid);
+    if (!identity) return spawn_failed(worker, identity.error().text());
+    if (auto ready = prepare_streams(worker, *identity); !ready)
+        return spawn_failed(worker, ready.error().text());
+
+    LaunchPlan plan = plan_launch(worker, *identity);
+    auto out = worker.out->open_for_worker();
+    auto err = worker.err->open_for_worker();
+    if (!out || !err) return spawn_failed(worker, (out ? err : out).error().text());
+    plan.fds = {null_.get(), out->get(), err->get()};
+    for (const auto& listener : worker.app->listeners)
+        plan.fds.push_back(listener->socket.get());
+    worker.err_since = logs_.size(*worker.err);
+
+    auto launched = around_.launcher.launch(plan);
+    if (!launched) return spawn_failed(worker, launched.error().text);
+    worker.pid = worker.tree = launched->pid;
+    worker.started_at = around_.clock.now();
+    worker.started_wall_ms = around_.clock.wall_ms();
+    worker.last_status.reset();
+    const auto about = read_stat(around_.system, worker.pid);
+    worker.start_time = about ? about->start_time : 0;
+    write_pid_file(worker);
+    watch_exit(worker, std::move(launched->pidfd));
+    if (worker.spec().max_memory_restart > 0) watch_memory();
+    happen(worker, Event::ready);
+}
+
+ipc::Result<void> Supervisor::prepare_streams(Worker& worker,
+                                              const std::optional<Identity>& identity)
+{
+    if (!null_) {
+        auto null = around_.system.open("/dev/null", O_RDONLY);
+        if (!null) return std::unexpected(null.error());
+        null_ = std::move(*null);
+    }
+    const std::pair<uid_t, gid_t> owner =
+        identity ? std::pair{identity->uid, identity->gid} : std::pair{::geteuid(), ::getegid()};
+    const auto prepare = [&](std::unique_ptr<LogStream>& stream, StreamKind kind,
+                             const std::string& path) -> ipc::Result<void> {
+        if (stream && stream->path() == path) return {};
+        auto opened = logs_.open(worker.id, kind, path, owner);
+        if (!opened) return std::unexpected(opened.error());
+        stream = std::move(*opened);
+        return {};
+    };
+    if (auto out = prepare(worker.out, StreamKind::out, worker.out_path); !out) return out;
+    return prepare(worker.err, StreamKind::err, worker.err_path);
+}
+
+LaunchPlan Supervisor::plan_launch(const Worker& worker,
+                                   const std::optional<Identity>& identity) const
+{
+    const ipc::AppSpec& spec = worker.spec();
+    LaunchPlan plan;
+    if (spec.interpreter.empty() || spec.interpreter == "none") {
+        plan.program = spec.script;
+        plan.argv = {spec.script};
+    } else {
+        plan.program = spec.interpreter;
+        plan.argv = {spec.interpreter};
+        std::ranges::copy(spec.interpreter_args, std::back_inserter(plan.argv));
+        plan.argv.push_back(spec.script);
+    }
+    std::ranges::copy(spec.args, std::back_inserter(plan.argv));
+
+    ipc::Environment environment = environment_of(worker);
+    if (identity && !identity->home.empty() && !spec.env.contains("HOME"))
+        environment["HOME"] = identity->home; // PM2: not the home of whoever started it
+    plan.environment.reserve(environment.size() + 3);
+    for (const auto& [name, value] : environment)
+        plan.environment.push_back(name + "=" + value);
+    if (!worker.app->listeners.empty()) { // man 3 sd_listen_fds
+        plan.environment.push_back(fmt::format("LISTEN_FDS={}", worker.app->listeners.size()));
+        plan.environment.push_back("LISTEN_FDNAMES=" + listen_names(*worker.app));
+        plan.environment.emplace_back("LISTEN_PID=");
+    }
+    plan.cwd = spec.cwd;
+    plan.identity = identity;
+    plan.umask = spec.umask;
+    return plan;
+}
+
+void Supervisor::spawn_failed(Worker& worker, std::string why)
+{
+    around_.log.error(fmt::format("{}:{} {}", worker.spec().name, worker.id, why));
+    worker.launch_fault = std::move(why);
+    happen(worker, Event::spawn_failed);
+}
+
+/// A pid file that cannot be written is told and stops nothing: the worker runs.
+void Supervisor::write_pid_file(const Worker& worker)
+{
+    const std::string pid = std::to_string(worker.pid);
+    auto file = around_.system.open(worker.pid_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (!file && file.error().code == std::errc::no_such_file_or_directory) {
+        (void)around_.system.make_directories(
+            worker.pid_path.substr(0, worker.pid_path.rfind('/')));
+        file = around_.system.open(worker.pid_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    }
+    const auto written = file ? around_.system.write(file->get(), pid.data(), pid.size())
+                              : ipc::Result<std::size_t>{std::unexpected(file.error())};
+    if (!written) around_.log.warn("pid file: " + written.error().text());
+}
+
+void Supervisor::watch_exit(Worker& worker, ipc::UniqueFd pidfd)
+{
+    worker.exit_watch.emplace(around_.loop, pidfd.get());
+    (void)pidfd.release(); // the descriptor owns it now
+    worker.exit_watch->async_wait(
+        boost::asio::posix::stream_descriptor::wait_read,
+        [this, id = worker.id, generation = worker.generation](error_code cancelled) {
+            Worker* found = cancelled ? nullptr : find(id);
+            if (found && found->generation == generation) on_exit(*found);
+        });
+}
+
+} // namespace cluster::supervisor

@@ -1,0 +1,204 @@
+#include "supervisor/engine/supervisor.hpp"
+
+#include "supervisor/sys/host.hpp"
+#include "supervisor/sys/listeners.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace cluster::supervisor {
+namespace {
+
+using boost::system::error_code;
+
+std::string new_unique_id(ipc::System& system)
+{
+    auto uuid = system.read_file("/proc/sys/kernel/random/uuid");
+    if (!uuid) return {};
+    while (uuid->ends_with('\n'))
+        uuid->pop_back();
+    return *uuid;
+}
+
+} // namespace
+
+Supervisor::Supervisor(Surroundings around)
+    : around_{std::move(around)},
+      logs_{around_.loop, around_.system, around_.clock,
+            [this](const std::string& text) { around_.log.error(text); }},
+      sampler_{around_.system}, cpus_{usable_cpus(around_.system)}, memory_timer_{around_.loop}
+{
+}
+
+Supervisor::~Supervisor() = default;
+
+void Supervisor::observe(Observer observer, OnRemoved removed)
+{
+    observer_ = std::move(observer);
+    removed_ = std::move(removed);
+}
+
+Worker* Supervisor::find(int id)
+{
+    const auto row = workers_.find(id);
+    return row == workers_.end() ? nullptr : row->second.get();
+}
+
+std::vector<int> Supervisor::of_app(std::string_view name) const
+{
+    std::vector<const Worker*> found;
+    for (const auto& [id, worker] : workers_) {
+        if (worker->spec().name == name) found.push_back(worker.get());
+    }
+    std::ranges::sort(found, {}, [](const Worker* w) { return std::pair{w->instance, w->id}; });
+    std::vector<int> ids;
+    for (const Worker* worker : found)
+        ids.push_back(worker->id);
+    return ids;
+}
+
+ipc::Result<std::shared_ptr<const App>>
+Supervisor::declare(ipc::AppSpec spec, std::shared_ptr<const ipc::Environment> inherited)
+{
+    auto app = std::make_shared<App>();
+    for (const ipc::ListenAddress& address : spec.listen) {
+        std::weak_ptr<Listener>& known = listeners_[address.text];
+        auto listener = known.lock();
+        if (!listener) {
+            auto socket = open_listener(around_.system, address);
+            if (!socket) return std::unexpected(socket.error());
+            listener = std::make_shared<Listener>(address, std::move(*socket));
+            known = listener;
+        }
+        app->listeners.push_back(std::move(listener));
+    }
+    app->spec = std::move(spec);
+    app->inherited = std::move(inherited);
+    return app;
+}
+
+Worker& Supervisor::add(std::shared_ptr<const App> app, int instance, int id, std::string unique_id)
+{
+    const int number = id < 0 ? next_id_ : id;
+    next_id_ = std::max(next_id_, number + 1);
+    auto worker = std::make_unique<Worker>(around_.loop, number, std::move(app));
+    worker->instance = instance;
+    worker->unique_id = unique_id.empty() ? new_unique_id(around_.system) : std::move(unique_id);
+    worker->created_at = around_.clock.now();
+    worker->created_wall_ms = around_.clock.wall_ms();
+    name_files(*worker);
+    Worker& row = *worker;
+    workers_[number] = std::move(worker);
+    return row;
+}
+
+void Supervisor::change(Worker& worker, std::shared_ptr<const App> app)
+{
+    worker.app = std::move(app);
+    name_files(worker);
+    if (worker.spec().max_memory_restart > 0) watch_memory();
+}
+
+void Supervisor::ask(Worker& worker, Event event, std::string cause)
+{
+    worker.cause = std::move(cause);
+    if (event == Event::start_asked || event == Event::restart_asked) {
+        worker.created_at = around_.clock.now();
+        worker.created_wall_ms = around_.clock.wall_ms();
+    }
+    happen(worker, event);
+}
+
+void Supervisor::reset(Worker& worker)
+{
+    worker.life = supervisor::reset(worker.life);
+    worker.created_at = around_.clock.now();
+    worker.created_wall_ms = around_.clock.wall_ms();
+}
+
+ipc::Result<void> Supervisor::signal(Worker& worker, int signal)
+{
+    if (!worker.alive())
+        return ipc::fail(ESRCH, fmt::format("process {} is not running", worker.id));
+    return around_.system.kill(worker.pid, signal);
+}
+
+void Supervisor::happen(Worker& worker, Event event, const Gone& gone)
+{
+    const State before = worker.life.state;
+    const Step next = step(worker.life, event, worker.spec(), gone);
+    worker.life = next.next;
+    if (before != next.next.state) {
+        worker.timer.cancel();
+        around_.log.info(fmt::format("{}:{} {} -- {} --> {}", worker.spec().name, worker.id,
+                                     name_of(before), name_of(event), name_of(next.next.state)));
+    }
+    if (observer_) observer_(worker, event);
+    perform(worker, next);
+}
+
+void Supervisor::perform(Worker& worker, const Step& next)
+{
+    switch (next.effect) {
+    case Effect::none:
+        break;
+    case Effect::spawn:
+        spawn(worker);
+        break;
+    case Effect::ask_then_timer:
+        if (worker.tree == 0) return happen(worker, Event::gone); // its turn to spawn never came
+        begin_stop(worker);
+        arm(worker, next.delay);
+        break;
+    case Effect::kill_tree:
+        kill_tree(worker);
+        break;
+    case Effect::wait_then_timer:
+        arm(worker, next.delay);
+        break;
+    case Effect::remove:
+        remove(worker);
+        break;
+    }
+}
+
+void Supervisor::arm(Worker& worker, milliseconds delay)
+{
+    worker.timer.expires_after(delay);
+    worker.timer.async_wait(
+        [this, id = worker.id, generation = worker.generation](error_code cancelled) {
+            if (cancelled) return;
+            Worker* found = find(id);
+            if (found && found->generation == generation) happen(*found, Event::timer_fired);
+        });
+}
+
+void Supervisor::remove(Worker& worker)
+{
+    if (removed_) removed_(worker);
+    sampler_.forget(worker.id);
+    workers_.erase(worker.id);
+    if (workers_.empty()) next_id_ = 0; // PM2: ids start over with an empty table
+    std::erase_if(listeners_, [](const auto& entry) { return entry.second.expired(); });
+}
+
+Usage Supervisor::usage(const Worker& worker)
+{
+    if (!worker.alive()) return {};
+    return sampler_.sample(worker.id, worker.pid, worker.start_time, around_.clock.now());
+}
+
+ipc::Environment Supervisor::environment_of(const Worker& worker) const
+{
+    return worker_environment(worker.spec(), *worker.app->inherited, identity_of(worker));
+}
+
+std::vector<std::string> Supervisor::last_errors(const Worker& worker)
+{
+    if (!worker.err) return {};
+    return logs_.tail(*worker.err, worker.err_since, 10);
+}
+
+} // namespace cluster::supervisor

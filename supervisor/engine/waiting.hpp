@@ -1,0 +1,101 @@
+// Requests that are answered when something has happened to workers: each Wait knows which workers
+// it is about and what is to become of them, follows their transitions, and finishes once, when all
+// are there or have failed.
+//
+// A worker is up when it is online and has come to rest: all processes of its tree sleep and none
+// has used CPU between two looks, or it has lived for min_uptime. So `start` answers at once for a
+// healthy app, and a program that dies while it starts is told as a failure instead of a success.
+#pragma once
+
+#include "supervisor/engine/supervisor.hpp"
+
+#include <functional>
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cluster::supervisor {
+
+enum class Goal {
+    up,   ///< online and at rest
+    down, ///< stopped
+    gone, ///< removed from the table
+};
+
+struct WaitFailure {
+    int id;
+    std::string name;
+    std::string stage; ///< "launch", "exit", "stop"
+    std::string reason;
+    std::optional<ipc::ExitStatus> status;
+    std::vector<std::string> errors; ///< last lines on stderr
+};
+
+struct WaitResult {
+    std::vector<int> ids;
+    std::vector<WaitFailure> failures;
+};
+
+/// How far a wait is: called for each worker that is there.
+struct WaitProgress {
+    int done;
+    int total;
+    int id;
+    std::string name;
+    std::string status;
+};
+
+class Waiting {
+public:
+    explicit Waiting(Supervisor& supervisor, boost::asio::io_context& loop);
+
+    using OnProgress = std::function<void(const WaitProgress&)>;
+    using OnDone = std::function<void(WaitResult)>;
+
+    /// Must be called before the workers are asked, so that no transition is missed; `begin` ends
+    /// the preparation and answers at once what is there already.
+    class Wait;
+    Wait& prepare(OnProgress on_progress, OnDone on_done);
+    void add(Wait& wait, const Worker& worker, Goal goal);
+    void begin(Wait& wait);
+
+    /// Fed by the daemon's one observer.
+    void on_transition(const Worker& worker, Event event);
+    void on_removed(const Worker& worker);
+
+private:
+    struct Entry {
+        Goal goal;
+        std::string name;
+        bool done = false;
+        bool launched = false;      ///< since the wait began
+        std::uint64_t cpu_seen = 0; ///< of the last look; 0 no look yet
+    };
+
+    void evaluate(Wait& wait, const Worker& worker, Entry& entry, std::optional<Event> event);
+    void finish_entry(Wait& wait, int id, Entry& entry, std::optional<WaitFailure> failure);
+    void finish_ready_waits();
+    void look_later();
+    void look();
+    bool at_rest(const Worker& worker, Entry& entry);
+    WaitFailure failure_of(const Worker& worker, std::string stage);
+
+    Supervisor& supervisor_;
+    boost::asio::steady_timer look_timer_;
+    bool look_armed_ = false;
+    std::list<Wait> waits_;
+};
+
+class Waiting::Wait {
+    friend class Waiting;
+    OnProgress on_progress;
+    OnDone on_done;
+    std::map<int, Entry> entries;
+    std::vector<WaitFailure> failures;
+    int open = 0;
+    bool begun = false;
+};
+
+} // namespace cluster::supervisor

@@ -1,0 +1,89 @@
+// The table's rows: an App is what was declared (immutable, shared), a Worker is one running
+// instance of it. Only the Supervisor changes a Worker.
+#pragma once
+
+#include "ipc/base/clock.hpp"
+#include "ipc/base/unique_fd.hpp"
+#include "ipc/wire/app_spec.hpp"
+#include "supervisor/core/lifecycle.hpp"
+#include "supervisor/engine/log_pump.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cluster::supervisor {
+
+using ipc::milliseconds;
+
+/// A listening socket, open as long as some App declares its address.
+struct Listener {
+    ipc::ListenAddress address;
+    ipc::UniqueFd socket;
+};
+
+struct App {
+    ipc::AppSpec spec;
+    std::shared_ptr<const ipc::Environment>
+        inherited; ///< the caller's, shared by all that it started
+    std::vector<std::shared_ptr<Listener>> listeners;
+    std::string version = "N/A"; ///< of the nearest package.json
+};
+
+/// One end of a worker's process, newest first in Worker::exits.
+struct ExitRecord {
+    std::int64_t at_wall_ms = 0;
+    ipc::ExitStatus status;
+    milliseconds uptime{0};
+    std::string reason;              ///< "exited with code 1 after 40 ms", "stop asked by …"
+    std::vector<std::string> errors; ///< its last lines on stderr
+};
+inline constexpr std::size_t kExitsKept = 5;
+
+struct Worker {
+    Worker(boost::asio::io_context& loop, int number_of, std::shared_ptr<const App> declared)
+        : id{number_of}, app{std::move(declared)}, timer{loop}, sweep{loop}
+    {
+    }
+
+    int id;
+    std::shared_ptr<const App> app;
+    int instance = 0;
+    std::string unique_id; ///< in the environment of its whole tree
+    std::string out_path, err_path, pid_path;
+    Lifecycle life;
+
+    pid_t pid = 0;                ///< 0 when no process of it is alive or unreaped
+    std::uint64_t start_time = 0; ///< clock ticks since boot: identity together with pid
+    pid_t tree = 0;               ///< the pid whose tree must go; outlives `pid`
+    unsigned generation = 0;      ///< counts processes; late events of an older one are dropped
+    milliseconds started_at{0};   ///< monotonic
+    milliseconds created_at{0};   ///< monotonic: last deliberate start, restart or reset
+    std::int64_t started_wall_ms = 0;
+    std::int64_t created_wall_ms = 0;
+    bool tree_killed = false; ///< SIGKILL was sent: what is left now is unkillable
+    milliseconds kill_sent_at{0};
+    milliseconds sweep_pause{0};
+    std::string cause;        ///< who or what asked for the change under way
+    std::string launch_fault; ///< why the last launch failed; "" it did not
+    std::optional<ipc::ExitStatus> last_status;
+    std::vector<ExitRecord> exits;
+
+    std::unique_ptr<LogStream> out, err;
+    std::uint64_t err_since = 0; ///< size of the error file when this process started
+    std::optional<boost::asio::posix::stream_descriptor> exit_watch; ///< the pidfd
+    boost::asio::steady_timer timer; ///< kill timeout or restart delay, by state
+    boost::asio::steady_timer sweep; ///< looks for what is left of the tree
+
+    [[nodiscard]] const ipc::AppSpec& spec() const { return app->spec; }
+    [[nodiscard]] bool alive() const { return pid != 0; }
+};
+
+} // namespace cluster::supervisor
