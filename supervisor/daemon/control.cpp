@@ -1,0 +1,332 @@
+#include "supervisor/daemon/control.hpp"
+
+#include "ipc/wire/units.hpp"
+#include "supervisor/core/targets.hpp"
+#include "supervisor/daemon/render.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <fmt/format.h>
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace cluster::supervisor {
+namespace {
+
+using ipc::json;
+using ipc::RpcError;
+
+RpcError not_found(const std::string& target)
+{
+    return {.code = ipc::kNotFound,
+            .message = "process or namespace " + target + " not found",
+            .data = {{"target", target}}};
+}
+
+std::string asked_by(std::string_view what, const ipc::Session& session)
+{
+    return fmt::format("{} asked by {} (uid {})", what, session.client(), session.uid());
+}
+
+bool waits(const ipc::Request& request)
+{
+    const auto wait = request.params.find("wait");
+    return wait == request.params.end() || *wait != false;
+}
+
+RpcError failure_error(const WaitResult& result, Supervisor& supervisor)
+{
+    const WaitFailure& first = result.failures.front();
+    std::string message = fmt::format("{} ({}): {}", first.name, first.id, first.reason);
+    if (result.failures.size() > 1)
+        message += fmt::format(" (and {} more)", result.failures.size() - 1);
+    const json processes = json::parse(processes_text(supervisor, result.ids), nullptr, false);
+    return {.code = ipc::kFailed,
+            .message = std::move(message),
+            .data = {{"failures", failures_json(result.failures)},
+                     {"processes", processes.value("processes", json::array())}}};
+}
+
+} // namespace
+
+const Control::Method Control::kMethods[] = {
+    {"ping", 1, &Control::ping},
+    {"list", 1, &Control::list},
+    {"jlist", 1, &Control::jlist},
+    {"describe", 1, &Control::describe},
+    {"env", 1, &Control::env},
+    {"start", 1, &Control::start},
+    {"stop", 1, &Control::stop},
+    {"restart", 1, &Control::restart},
+    {"delete", 1, &Control::remove},
+    {"reset", 1, &Control::reset},
+    {"scale", 1, &Control::scale},
+    {"send_signal", 1, &Control::send_signal},
+    {"logs.follow", 1, &Control::follow_logs},
+    {"events.follow", 1, &Control::follow_events},
+    {"unfollow", 1, &Control::unfollow},
+    {"kill", 1, &Control::kill},
+};
+
+Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store, Log& log,
+                 std::function<void()> quit)
+    : supervisor_{supervisor}, loop_{loop}, store_{store}, log_{log}, quit_{std::move(quit)},
+      waiting_{supervisor, loop}, followers_{supervisor}, trim_timer_{loop}
+{
+    supervisor_.observe(
+        [this](const Worker& worker, Event event) {
+            waiting_.on_transition(worker, event);
+            followers_.on_transition(worker, event);
+        },
+        [this](const Worker& worker) { waiting_.on_removed(worker); });
+}
+
+void Control::on_request(const SessionPtr& session, ipc::Request request)
+{
+    const auto method = std::ranges::find(kMethods, request.method, &Method::name);
+    if (method == std::end(kMethods)) {
+        return session->respond(request, RpcError{.code = ipc::kMethodNotFound,
+                                                  .message = "no method " + request.method,
+                                                  .data = nullptr});
+    }
+    if (shutting_down_) {
+        return session->respond(request, RpcError{.code = ipc::kShuttingDown,
+                                                  .message = "the daemon is shutting down",
+                                                  .data = nullptr});
+    }
+    if (auto outcome = (this->*method->handler)(session, request); !outcome)
+        session->respond(request, outcome.error());
+    trim_later();
+}
+
+ipc::RpcResult<std::vector<int>> Control::targets_of(const json& params) const
+{
+    const json targets = params.value("targets", json{});
+    if (!targets.is_array() || targets.empty())
+        return ipc::invalid_param("/targets", "an array of strings, at least one", targets);
+    const json cwd = params.value("cwd", json(""));
+    if (!cwd.is_string()) return ipc::invalid_param("/cwd", "a string", cwd);
+
+    std::vector<TargetView> views;
+    for (const auto& [id, worker] : supervisor_.workers()) {
+        views.push_back({.id = id,
+                         .name = worker->spec().name,
+                         .name_space = worker->spec().name_space,
+                         .script = worker->spec().script});
+    }
+    std::vector<int> ids;
+    for (const json& target : targets) {
+        if (!target.is_string()) return ipc::invalid_param("/targets/-", "a string", target);
+        const auto& text = target.get_ref<const std::string&>();
+        if (const std::string fault = target_fault(text); !fault.empty()) {
+            return std::unexpected(RpcError{
+                .code = ipc::kInvalidParams, .message = fault, .data = {{"target", text}}});
+        }
+        const auto found = resolve_target(text, cwd.get_ref<const std::string&>(), views);
+        if (found.empty()) return std::unexpected(not_found(text));
+        ids.insert(ids.end(), found.begin(), found.end());
+    }
+    std::ranges::sort(ids);
+    ids.erase(std::ranges::unique(ids).begin(), ids.end());
+    return ids;
+}
+
+Control::Outcome Control::act(const SessionPtr& session, const ipc::Request& request, Event event,
+                              Goal goal)
+{
+    const auto ids = targets_of(request.params);
+    if (!ids) return std::unexpected(ids.error());
+    Waiting::Wait& wait = answer_when_done(session, request);
+    for (const int id : *ids)
+        waiting_.add(wait, *supervisor_.find(id), goal);
+    const std::string cause = asked_by(request.method, *session);
+    for (const int id : *ids) {
+        if (Worker* worker = supervisor_.find(id)) supervisor_.ask(*worker, event, cause);
+    }
+    conclude(wait, session, request, *ids);
+    return {};
+}
+
+void Control::conclude(Waiting::Wait& wait, const SessionPtr& session, const ipc::Request& request,
+                       const std::vector<int>& ids)
+{
+    changed();
+    waiting_.begin(wait);
+    if (!waits(request)) answer(session, request, {.ids = ids, .failures = {}});
+}
+
+Control::Outcome Control::stop(const SessionPtr& session, const ipc::Request& request)
+{
+    return act(session, request, Event::stop_asked, Goal::down);
+}
+
+Control::Outcome Control::remove(const SessionPtr& session, const ipc::Request& request)
+{
+    return act(session, request, Event::delete_asked, Goal::gone);
+}
+
+Control::Outcome Control::restart(const SessionPtr& session, const ipc::Request& request)
+{
+    if (request.params.contains("environment")) {
+        const auto ids = targets_of(request.params);
+        if (!ids) return std::unexpected(ids.error());
+        const auto added = environment_in(request.params);
+        if (!added) return std::unexpected(added.error());
+        for (const int id : *ids) {
+            Worker& worker = *supervisor_.find(id);
+            auto app = with_environment(worker, *added);
+            if (!app) return std::unexpected(app.error());
+            supervisor_.change(worker, *app);
+        }
+    }
+    return act(session, request, Event::restart_asked, Goal::up);
+}
+
+Control::Outcome Control::reset(const SessionPtr& session, const ipc::Request& request)
+{
+    const auto ids = targets_of(request.params);
+    if (!ids) return std::unexpected(ids.error());
+    for (const int id : *ids)
+        supervisor_.reset(*supervisor_.find(id));
+    changed();
+    answer(session, request, {.ids = *ids, .failures = {}});
+    return {};
+}
+
+Control::Outcome Control::send_signal(const SessionPtr& session, const ipc::Request& request)
+{
+    const json given = request.params.value("signal", json{});
+    std::optional<int> signal;
+    if (given.is_string()) signal = ipc::parse_signal(given.get_ref<const std::string&>());
+    if (given.is_number_integer() && given >= 1 && given <= 64) signal = given.get<int>();
+    if (!signal)
+        return ipc::invalid_param("/signal", R"(a signal such as "SIGUSR2", "USR2" or 12)", given);
+    const auto ids = targets_of(request.params);
+    if (!ids) return std::unexpected(ids.error());
+    WaitResult result{.ids = *ids, .failures = {}};
+    for (const int id : *ids) {
+        Worker& worker = *supervisor_.find(id);
+        const auto sent = supervisor_.signal(worker, *signal);
+        if (sent) continue;
+        result.failures.push_back(
+            {.id = id,
+             .name = worker.spec().name,
+             .stage = "signal",
+             .reason = worker.alive() ? sent.error().text() : "is not running",
+             .status = {},
+             .errors = {}});
+    }
+    answer(session, request, result);
+    return {};
+}
+
+Control::Outcome Control::kill(const SessionPtr& session, const ipc::Request& request)
+{
+    Waiting::Wait& wait = waiting_.prepare({}, [this, session, request](const WaitResult& result) {
+        log_.info("everything is stopped, the daemon ends");
+        store_.save(state_text(supervisor_));
+        store_.flush();
+        answer(session, request, {.ids = {}, .failures = result.failures});
+        // Once the answer is out, and whether or not anybody still reads it.
+        boost::asio::post(loop_, [this] { quit_(); });
+    });
+    std::vector<int> ids;
+    for (const auto& [id, worker] : supervisor_.workers())
+        ids.push_back(id);
+    for (const int id : ids)
+        waiting_.add(wait, *supervisor_.find(id), Goal::gone);
+    const std::string cause = asked_by("kill", *session);
+    for (const int id : ids)
+        supervisor_.ask(*supervisor_.find(id), Event::delete_asked, cause);
+    shutting_down_ = true;
+    waiting_.begin(wait);
+    return {};
+}
+
+void Control::stop_all(std::function<void()> done)
+{
+    if (std::exchange(shutting_down_, true)) return;
+    store_.save(state_text(supervisor_)); // as it is wanted now: nothing after this is saved
+    store_.flush();
+    Waiting::Wait& wait =
+        waiting_.prepare({}, [done = std::move(done)](const WaitResult&) { done(); });
+    for (const auto& [id, worker] : supervisor_.workers())
+        waiting_.add(wait, *worker, Goal::down);
+    for (const auto& [id, worker] : supervisor_.workers())
+        supervisor_.ask(*worker, Event::stop_asked, "the daemon was told to stop");
+    waiting_.begin(wait);
+}
+
+Waiting::Wait& Control::answer_when_done(const SessionPtr& session, const ipc::Request& request)
+{
+    if (!waits(request)) return waiting_.prepare({}, [](const WaitResult&) {});
+    std::weak_ptr<ipc::Session> weak = session;
+    const json id = request.id;
+    return waiting_.prepare(
+        [weak, id](const WaitProgress& progress) {
+            const auto to = weak.lock();
+            if (!to || !to->open()) return;
+            to->notify(ipc::notification_frame(
+                "progress",
+                {{"request", id},
+                 {"done", progress.done},
+                 {"total", progress.total},
+                 {"process",
+                  {{"id", progress.id}, {"name", progress.name}, {"status", progress.status}}}}));
+        },
+        [this, weak, request](const WaitResult& result) {
+            if (const auto to = weak.lock()) answer(to, request, result);
+        });
+}
+
+void Control::answer(const SessionPtr& session, const ipc::Request& request,
+                     const WaitResult& result)
+{
+    if (!result.failures.empty())
+        return session->respond(request, failure_error(result, supervisor_));
+    answer_list(session, request, result.ids, &append_process, R"({"processes":[)", "]}");
+}
+
+void Control::answer_list(const SessionPtr& session, const ipc::Request& request,
+                          std::vector<int> ids,
+                          void (*append)(std::string&, Supervisor&, const Worker&),
+                          std::string_view before, std::string_view after)
+{
+    session->respond(request, [this, ids = std::move(ids), append, before, after,
+                               at = std::size_t{0}, first = true](std::string& out) mutable {
+        if (at == 0) out += before;
+        while (at < ids.size()) {
+            const Worker* worker = supervisor_.find(ids[at++]);
+            if (!worker) continue; // deleted while the client was reading
+            if (!std::exchange(first, false)) out += ',';
+            append(out, supervisor_, *worker);
+            break;
+        }
+        if (at < ids.size()) return true;
+        out += after;
+        return false;
+    });
+}
+
+void Control::changed()
+{
+    if (shutting_down_ || std::exchange(save_posted_, true)) return;
+    boost::asio::post(loop_, [this] {
+        save_posted_ = false;
+        if (!shutting_down_) store_.save(state_text(supervisor_));
+    });
+}
+
+/// Gives memory back that a large request took, when things have become quiet.
+void Control::trim_later()
+{
+    trim_timer_.expires_after(std::chrono::seconds{1});
+    trim_timer_.async_wait([](boost::system::error_code cancelled) {
+        if (!cancelled) ::malloc_trim(0);
+    });
+}
+
+} // namespace cluster::supervisor

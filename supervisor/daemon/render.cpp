@@ -1,0 +1,320 @@
+#include "supervisor/daemon/render.hpp"
+
+#include "ipc/wire/attributes.hpp"
+
+#include <fmt/format.h>
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <map>
+
+namespace cluster::supervisor {
+namespace {
+
+using ipc::json;
+
+/// Writes the members of one object: commas are its business.
+class Object {
+public:
+    explicit Object(std::string& out) : out_{out} { out_ += '{'; }
+    ~Object() { out_ += '}'; }
+    Object(const Object&) = delete;
+    Object& operator=(const Object&) = delete;
+
+    std::string& key(std::string_view name)
+    {
+        if (!std::exchange(first_, false)) out_ += ',';
+        append_json(out_, name);
+        out_ += ':';
+        return out_;
+    }
+    void text(std::string_view name, std::string_view value) { append_json(key(name), value); }
+    void flag(std::string_view name, bool value) { key(name) += value ? "true" : "false"; }
+    void raw(std::string_view name, std::string_view value) { key(name) += value; }
+    template <class Number>
+    void number(std::string_view name, Number value)
+    {
+        fmt::format_to(std::back_inserter(key(name)), "{}", value);
+    }
+    void value(std::string_view name, const json& any) { key(name) += ipc::dump(any); }
+
+private:
+    std::string& out_;
+    bool first_ = true;
+};
+
+std::string user_name(uid_t uid)
+{
+    static std::map<uid_t, std::string> known; // NSS may ask a server
+    const auto [entry, fresh] = known.try_emplace(uid);
+    if (fresh) {
+        const passwd* user = ::getpwuid(uid);
+        entry->second = user ? user->pw_name : std::to_string(uid);
+    }
+    return entry->second;
+}
+
+std::string user_of(const Worker& worker)
+{
+    return worker.spec().uid.empty() ? user_name(::geteuid()) : worker.spec().uid;
+}
+
+std::string_view mode_of(const Worker& worker)
+{
+    return worker.spec().exec_mode == ipc::ExecMode::cluster ? "cluster" : "fork";
+}
+
+void process_members(Object& object, Supervisor& supervisor, const Worker& worker)
+{
+    const Usage usage = supervisor.usage(worker);
+    object.number("id", worker.id);
+    object.text("name", worker.spec().name);
+    object.text("namespace", worker.spec().name_space);
+    object.text("version", worker.app->version);
+    object.text("mode", mode_of(worker));
+    object.number("pid", worker.pid);
+    object.text("status", name_of(worker.life.state));
+    object.number("restarts", worker.life.restarts);
+    object.number("unstable_restarts", worker.life.unstable_restarts);
+    object.number("started_at", worker.started_wall_ms);
+    object.number("created_at", worker.created_wall_ms);
+    object.raw("cpu", fmt::format("{:.1f}", usage.cpu));
+    object.number("memory", usage.memory);
+    object.text("user", user_of(worker));
+    object.number("instance", worker.instance);
+    object.flag("watching", false);
+    const auto& status = worker.last_status;
+    object.value("exit_code", status && status->signal == 0 ? json(status->code) : json{});
+    object.value("exit_signal", status && status->signal != 0 ? json(status->signal) : json{});
+}
+
+json exits_json(const Worker& worker)
+{
+    json exits = json::array();
+    for (const ExitRecord& exit : worker.exits) {
+        exits.push_back({{"at", exit.at_wall_ms},
+                         {"code", exit.status.signal == 0 ? json(exit.status.code) : json{}},
+                         {"signal", exit.status.signal != 0 ? json(exit.status.signal) : json{}},
+                         {"reason", exit.reason},
+                         {"uptime_ms", exit.uptime.count()},
+                         {"stderr", exit.errors}});
+    }
+    return exits;
+}
+
+/// The keys of pm2_env that are not copies of environment variables.
+bool is_pm2_key(std::string_view name)
+{
+    static constexpr std::string_view keys[] = {"args",
+                                                "autorestart",
+                                                "autostart",
+                                                "created_at",
+                                                "env",
+                                                "exec_interpreter",
+                                                "exec_mode",
+                                                "exit_code",
+                                                "filter_env",
+                                                "instance_var",
+                                                "instances",
+                                                "kill_retry_time",
+                                                "km_link",
+                                                "merge_logs",
+                                                "name",
+                                                "namespace",
+                                                "node_args",
+                                                "node_version",
+                                                "pm_cwd",
+                                                "pm_err_log_path",
+                                                "pm_exec_path",
+                                                "pm_id",
+                                                "pm_out_log_path",
+                                                "pm_pid_path",
+                                                "pm_uptime",
+                                                "pmx",
+                                                "automation",
+                                                "restart_time",
+                                                "status",
+                                                "treekill",
+                                                "unique_id",
+                                                "unstable_restarts",
+                                                "username",
+                                                "version",
+                                                "vizion",
+                                                "vizion_running",
+                                                "watch",
+                                                "windowsHide",
+                                                "axm_actions",
+                                                "axm_dynamic",
+                                                "axm_monitor",
+                                                "axm_options"};
+    return std::ranges::find(keys, name) != std::end(keys);
+}
+
+void pm2_policy(Object& object, const ipc::AppSpec& spec)
+{
+    object.flag("autostart", spec.autostart);
+    object.flag("autorestart", spec.autorestart);
+    object.flag("watch", false);
+    object.text("instance_var", spec.instance_var);
+    object.flag("pmx", false);
+    object.flag("automation", false);
+    object.flag("treekill", spec.treekill);
+    object.flag("windowsHide", true);
+    object.number("kill_retry_time", 100);
+    if (spec.max_memory_restart > 0) object.number("max_memory_restart", spec.max_memory_restart);
+    object.number("kill_timeout", spec.kill_timeout.count());
+}
+
+void pm2_environment(Object& object, Supervisor& supervisor, const Worker& worker)
+{
+    const ipc::AppSpec& spec = worker.spec();
+    const ipc::Environment environment = supervisor.environment_of(worker);
+    object.text("name", spec.name);
+    object.value("filter_env", spec.inherit_env ? json(spec.filter_env) : json(true));
+    object.text("namespace", spec.name_space);
+    object.value("args", spec.args);
+    {
+        Object env{object.key("env")};
+        for (const auto& [name, value] : environment)
+            env.text(name, value);
+    }
+    object.flag("merge_logs", spec.merged_logs());
+    object.number("instances", resolve_instances(spec.instances, supervisor.cpus()));
+    object.flag("vizion", false);
+    pm2_policy(object, spec);
+    object.text("username", user_of(worker));
+    object.value("node_args", spec.interpreter_args);
+    object.text("pm_exec_path", spec.script);
+    object.text("pm_cwd", spec.cwd);
+    object.text("exec_interpreter", spec.interpreter.empty() ? "none" : spec.interpreter);
+    object.text("exec_mode",
+                spec.exec_mode == ipc::ExecMode::cluster ? "cluster_mode" : "fork_mode");
+    object.text("pm_out_log_path", worker.out_path);
+    object.text("pm_err_log_path", worker.err_path);
+    object.text("pm_pid_path", worker.pid_path);
+    object.flag("km_link", false);
+    object.flag("vizion_running", false);
+    for (const auto& [name, value] : environment) {
+        if (!is_pm2_key(name)) object.text(name, value);
+    }
+}
+
+} // namespace
+
+void append_json(std::string& out, std::string_view text)
+{
+    const bool plain = std::ranges::all_of(
+        text, [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; });
+    if (!plain) {
+        out += ipc::dump(json(std::string{text}));
+        return;
+    }
+    out += '"';
+    out += text;
+    out += '"';
+}
+
+void append_process(std::string& out, Supervisor& supervisor, const Worker& worker)
+{
+    Object object{out};
+    process_members(object, supervisor, worker);
+}
+
+void append_description(std::string& out, Supervisor& supervisor, const Worker& worker)
+{
+    const ipc::AppSpec& spec = worker.spec();
+    Object object{out};
+    process_members(object, supervisor, worker);
+    object.text("script", spec.script);
+    object.value("args", spec.args);
+    object.text("interpreter", spec.interpreter.empty() ? "none" : spec.interpreter);
+    object.value("interpreter_args", spec.interpreter_args);
+    object.text("cwd", spec.cwd);
+    object.text("out_file", worker.out_path);
+    object.text("error_file", worker.err_path);
+    object.text("pid_file", worker.pid_path);
+    json listen = json::array();
+    for (const auto& address : spec.listen)
+        listen.push_back(address.text);
+    object.value("listen", listen);
+    const char* signal = ::sigabbrev_np(spec.kill_signal);
+    object.text("kill_signal",
+                signal ? std::string{"SIG"} + signal : std::to_string(spec.kill_signal));
+    object.number("kill_timeout_ms", spec.kill_timeout.count());
+    object.number("max_memory_restart", spec.max_memory_restart);
+    object.number("max_restarts", spec.max_restarts);
+    object.number("min_uptime_ms", spec.min_uptime.count());
+    object.flag("autorestart", spec.autorestart);
+    object.value("env_declared", spec.env);
+    object.text("cause", worker.cause);
+    object.text("fault", worker.launch_fault);
+    std::vector<pid_t> tree;
+    if (worker.alive()) tree = live_tree(supervisor.system(), worker.pid);
+    std::erase(tree, worker.pid);
+    object.value("children", tree);
+    object.value("last_exits", exits_json(worker));
+}
+
+void append_pm2(std::string& out, Supervisor& supervisor, const Worker& worker)
+{
+    const Usage usage = supervisor.usage(worker);
+    Object object{out};
+    object.number("pid", worker.pid);
+    object.text("name", worker.spec().name);
+    {
+        Object env{object.key("pm2_env")};
+        pm2_environment(env, supervisor, worker);
+        env.text("unique_id", worker.unique_id);
+        env.text("status", name_of(worker.life.state));
+        env.number("pm_uptime", worker.started_wall_ms);
+        env.raw("axm_actions", "[]");
+        env.raw("axm_monitor", "{}");
+        env.raw("axm_options", "{}");
+        env.raw("axm_dynamic", "{}");
+        env.number("created_at", worker.created_wall_ms);
+        env.number("pm_id", worker.id);
+        env.number("restart_time", worker.life.restarts);
+        env.number("unstable_restarts", worker.life.unstable_restarts);
+        if (worker.last_status) env.number("exit_code", worker.last_status->code);
+        env.text("version", worker.app->version);
+        env.text("node_version", "N/A");
+    }
+    object.number("pm_id", worker.id);
+    Object monit{object.key("monit")};
+    monit.number("memory", usage.memory);
+    monit.raw("cpu", fmt::format("{:.1f}", usage.cpu));
+}
+
+std::string processes_text(Supervisor& supervisor, const std::vector<int>& ids)
+{
+    std::string out = R"({"processes":[)";
+    for (const int id : ids) {
+        const Worker* worker = supervisor.find(id);
+        if (!worker) continue;
+        if (out.back() == '}') out += ',';
+        append_process(out, supervisor, *worker);
+    }
+    return out + "]}";
+}
+
+json failures_json(const std::vector<WaitFailure>& failures)
+{
+    json all = json::array();
+    for (const WaitFailure& failure : failures) {
+        const auto& status = failure.status;
+        all.push_back({{"id", failure.id},
+                       {"name", failure.name},
+                       {"stage", failure.stage},
+                       {"reason", failure.reason},
+                       {"exit_code", status && status->signal == 0 ? json(status->code) : json{}},
+                       {"signal", status && status->signal != 0 ? json(status->signal) : json{}},
+                       {"stderr", failure.errors}});
+    }
+    return all;
+}
+
+} // namespace cluster::supervisor
