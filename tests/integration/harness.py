@@ -1,0 +1,183 @@
+"""What every integration test stands on: real programs, a home of its own, nothing left behind.
+
+CLUSTER_BIN names the directory that holds clusterctl, clusterd and clusterapp. Each test gets a
+temporary directory with a short path (a Unix socket path is limited to 107 bytes) and its own
+CLUSTER_HOME in it. When a test has ended, no process that carries that directory in its
+environment, command line or working directory may be left; one that is fails the test.
+
+Tests wait for conditions with `wait_for`, never for time to pass.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("CLUSTER_BIN", ROOT / "build/dev/bin")).resolve()
+WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
+
+
+class Output(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def wait_for(condition, deadline=20.0, what="the condition"):
+    """Returns the first true answer of `condition`; fails after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {deadline:g} s for {what}; last answer: {answer!r}")
+        time.sleep(0.01)
+
+
+def free_port():
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def http_get(port, path="/", timeout=10.0):
+    """(status, body as text) of one request to 127.0.0.1."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def http_answer(port, path="/"):
+    """`http_get`, or None while nobody answers there: a condition for `wait_for`."""
+    try:
+        return http_get(port, path)
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def is_alive(pid):
+    """False for a zombie too: it has ended, only its parent has not looked yet."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def processes_of(mark):
+    """Pids of live processes that carry `mark` in environment, command line or directory."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            directory = pathlib.Path(entry.path)
+            traces = (directory / "environ").read_bytes() + (directory / "cmdline").read_bytes()
+            traces += os.fsencode(os.readlink(directory / "cwd"))
+            if os.fsencode(mark) in traces and is_alive(int(entry.name)):
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def command_line(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return "?"
+
+
+class ClusterTestCase(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ct.", dir="/tmp"))
+        self.home = self.dir / "home"
+        self.log = self.home / "clusterd.log"
+
+    def tearDown(self):
+        failed = self._has_failed()
+        left = self._end_everything()
+        if (failed or left) and self.log.exists():
+            print(f"--- {self.id()}: clusterd.log", file=sys.stderr)
+            print(self.log.read_text(errors="replace")[-20_000:], file=sys.stderr)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.assertEqual(left, [], "processes are left behind")
+
+    def _has_failed(self):
+        result = self._outcome.result
+        return any(getattr(test, "test_case", test) is self
+                   for test, _ in result.failures + result.errors)
+
+    def _end_everything(self):
+        """Ends the daemon the proper way, then names and kills what is still there."""
+        if self.home.exists():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.ctl("kill", check=False, timeout=30)
+        with contextlib.suppress(AssertionError):
+            # The last ones have been sent SIGKILL, which takes the kernel a moment.
+            wait_for(lambda: not self.processes(), deadline=2.0)
+        left = [f"{pid}: {command_line(pid)}" for pid in self.processes()]
+        while pids := self.processes():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return left
+
+    # What a test uses.
+
+    def environment(self, extra=None):
+        """That of a user with nothing special, and this test's home. None removes a variable."""
+        kept = {name: value for name, value in os.environ.items()
+                if not name.startswith(("CLUSTER_", "PM2_", "LISTEN_", "NOTIFY_"))}
+        merged = kept | {"CLUSTER_HOME": str(self.home)} | (extra or {})
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def ctl(self, *args, check=True, env=None, input=None, timeout=60.0, cwd=None):
+        """Runs clusterctl. With `check`, an exit code other than 0 fails the test."""
+        command = [str(BIN / "clusterctl"), *map(str, args)]
+        source = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
+        done = subprocess.run(command, env=self.environment(env), timeout=timeout,
+                              cwd=cwd or self.dir, capture_output=True, text=True,
+                              errors="replace", **source)
+        if check and done.returncode != 0:
+            self.fail(f"{' '.join(command)} exited with {done.returncode}\n"
+                      f"stdout: {done.stdout}\nstderr: {done.stderr}")
+        return Output(done.returncode, done.stdout, done.stderr)
+
+    def json(self, *args, **options):
+        """What a reading command prints with --json."""
+        return json.loads(self.ctl(*args, "--json", **options).out)
+
+    def ecosystem(self, *apps, name="ecosystem.json"):
+        """Writes a file that declares `apps` (dicts); returns its path."""
+        path = self.dir / name
+        path.write_text(json.dumps({"apps": list(apps)}, indent=2))
+        return path
+
+    def worker(self, name):
+        """The path of a program from tests/integration/workers."""
+        return str(WORKERS / name)
+
+    def processes(self):
+        """Pids of everything that belongs to this test: daemon, workers, their children."""
+        return processes_of(str(self.dir))
+
+    def wait_for(self, condition, deadline=20.0, what="the condition"):
+        return wait_for(condition, deadline, what)
+
+    def free_port(self):
+        return free_port()

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The cheapest worker there is: one small process that does nothing.
+exec sleep 1000000
