@@ -1,0 +1,215 @@
+// start and restart: an ecosystem file, a script, a command line, or what is managed already.
+#include "cli/app_files.hpp"
+#include "cli/app_options.hpp"
+#include "cli/commands.hpp"
+#include "cli/progress.hpp"
+#include "ipc/wire/units.hpp"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <fmt/format.h>
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace cluster::cli {
+namespace {
+
+struct StartOptions {
+    Words targets;
+    AppOptions app;
+    std::string env_name;
+    std::string only;
+    bool force = false;
+    bool update_env = false;
+    bool no_wait = false;
+};
+
+/// What `start` without a target takes, in this order.
+constexpr std::array kDefaultFiles{"ecosystem.config.js",  "ecosystem.config.cjs",
+                                   "ecosystem.config.mjs", "ecosystem.json",
+                                   "ecosystem.yaml",       "ecosystem.yml"};
+
+/// Carries out one `start` or `restart`, target by target; the first failure ends it.
+class Starter {
+public:
+    Starter(const StartOptions& options, const Words& app_arguments, Context& context)
+        : options_{options}, app_arguments_{app_arguments}, context_{context},
+          attributes_(options.app.attributes())
+    {
+    }
+
+    int run_start()
+    {
+        Words targets = options_.targets;
+        if (targets.empty()) targets = default_file();
+        if (targets.empty())
+            return context_.fail("nothing to start: no target was given and this folder has no "
+                                 "ecosystem.config.js and no ecosystem.json");
+        int code = kDone;
+        for (const std::string& target : targets) {
+            code = start_target(target);
+            if (code != kDone) break;
+        }
+        return finish(code);
+    }
+
+    int run_restart()
+    {
+        Words names;
+        int code = kDone;
+        for (const std::string& target : options_.targets) {
+            if (is_ecosystem_file(target))
+                code = code == kDone ? start_file(target) : code;
+            else
+                names.push_back(target);
+        }
+        if (code == kDone && !names.empty()) code = restart(names);
+        return finish(code);
+    }
+
+private:
+    Words default_file()
+    {
+        for (const char* name : kDefaultFiles)
+            if (context_.system.open(name, O_RDONLY, 0)) return {name};
+        return {};
+    }
+
+    /// PM2's order: a file; a name or namespace that is managed; an id; a new process.
+    int start_target(const std::string& target)
+    {
+        if (is_ecosystem_file(target)) return start_file(target);
+        const bool is_id = ipc::parse_whole(target).has_value();
+        if (is_id || target == "all") return restart({target});
+        if (target.find_first_of("/. ") == std::string::npos) {
+            const auto known = context_.session.call("list", {{"targets", json::array({target})}});
+            if (known) return restart({target});
+            if (known.error().code != ipc::kNotFound) return context_.fail(known.error());
+        }
+        return start_script(target);
+    }
+
+    int start_file(const std::string& path)
+    {
+        const ipc::Ecosystem ecosystem = load_apps({.path = path,
+                                                    .env_name = options_.env_name,
+                                                    .only = options_.only,
+                                                    .attributes = attributes_},
+                                                   files());
+        return start_apps(ecosystem, "restart");
+    }
+
+    int start_script(const std::string& script)
+    {
+        json app = attributes_;
+        app["script"] = script;
+        if (!app_arguments_.empty()) app["args"] = app_arguments_;
+        return start_apps(make_app(app, files()), options_.force ? "new" : "error");
+    }
+
+    int start_apps(const ipc::Ecosystem& ecosystem, const char* existing)
+    {
+        print_diagnostics(ecosystem.diagnostics, context_);
+        if (ipc::has_errors(ecosystem.diagnostics)) return kFailed;
+        json params = {{"apps", specifications(ecosystem.apps)},
+                       {"environment", files().environment},
+                       {"existing", existing}};
+        return ask("start", std::move(params), "starting");
+    }
+
+    int restart(const Words& targets)
+    {
+        if (!attributes_.empty())
+            return context_.fail(fmt::format("{}: an app that is managed already cannot be changed "
+                                             "by {} yet; change its ecosystem file and start that",
+                                             fmt::join(targets, " "),
+                                             option_of(attributes_.begin().key())),
+                                 kUsage);
+        if (!options_.env_name.empty())
+            return context_.fail("--env works with an ecosystem file only");
+        json params = {{"targets", targets}, {"cwd", current_folder()}};
+        if (options_.update_env) params["environment"] = files().environment;
+        return ask("restart", std::move(params), "restarting");
+    }
+
+    int ask(const char* method, json params, const char* verb)
+    {
+        if (options_.no_wait) params["wait"] = false;
+        auto answer = call_with_progress(context_, method, params, verb);
+        changed_ = changed_ || answer || answer.error().code == ipc::kFailed;
+        if (!answer) return context_.fail(answer.error());
+        for (json& process : (*answer)["processes"])
+            processes_.push_back(std::move(process));
+        return kDone;
+    }
+
+    int finish(int code)
+    {
+        if (context_.json_output && code == kDone)
+            context_.print_json({{"processes", std::move(processes_)}});
+        return changed_ ? show_table(context_, code) : code;
+    }
+
+    /// Read once: the environment is copied.
+    FileContext& files()
+    {
+        if (!files_) files_ = std::make_unique<FileContext>(file_context(context_));
+        return *files_;
+    }
+
+    const StartOptions& options_;
+    const Words& app_arguments_;
+    Context& context_;
+    json attributes_;
+    std::unique_ptr<FileContext> files_;
+    json processes_ = json::array(); ///< for --json: what all requests answered
+    bool changed_ = false;           ///< some request was carried out at least in part
+};
+
+void add_options(CLI::App& parser, StartOptions& options)
+{
+    options.app.add_to(parser);
+    parser.add_option("--env", options.env_name, "With an ecosystem file: use env_<name> too");
+    parser.add_option("--only", options.only, "With an ecosystem file: only these apps, 'a,b'");
+    parser.add_flag("-a,--update-env", options.update_env,
+                    "Give what is managed already the environment of this command");
+    parser.add_flag("--no-wait", options.no_wait, "Do not wait until each process is online");
+}
+
+} // namespace
+
+void add_start(CLI::App& parser, Context& context, const Words& app_arguments)
+{
+    auto options = std::make_shared<StartOptions>();
+    parser.add_option(
+        "target", options->targets,
+        "Ecosystem file, script, program, command line in quotes, name, namespace, id, "
+        "'all', or - for a configuration on stdin");
+    parser.add_flag("-f,--force", options->force, "Start a script that is managed already again");
+    add_options(parser, *options);
+    parser.callback([options, &app_arguments, &context] {
+        context.exit_code = Starter{*options, app_arguments, context}.run_start();
+    });
+}
+
+void add_restart(CLI::App& parser, Context& context, const Words& app_arguments)
+{
+    auto options = std::make_shared<StartOptions>();
+    parser
+        .add_option("target", options->targets,
+                    "Id, name, namespace, /regex/, 'all' or an ecosystem file")
+        ->required();
+    add_options(parser, *options);
+    parser.callback([options, &app_arguments, &context] {
+        context.exit_code = Starter{*options, app_arguments, context}.run_restart();
+    });
+}
+
+} // namespace cluster::cli

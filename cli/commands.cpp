@@ -1,0 +1,93 @@
+#include "cli/commands.hpp"
+
+#include "cli/app_options.hpp"
+
+#include <algorithm>
+
+namespace cluster::cli {
+
+const std::vector<Command>& all_commands()
+{
+    // clang-format off
+    static const std::vector<Command> commands{
+        {"start", {}, "Start an ecosystem file, a script, a command line, or what is stopped",
+         "  clusterctl start ecosystem.json\n"
+         "  clusterctl start server.js -i max --name api -- --port 3000\n"
+         "  clusterctl start \"python3 -m http.server 8000\"", add_start, true},
+        {"stop", {}, "Stop processes, keep them in the list",
+         "  clusterctl stop api\n"
+         "  clusterctl stop ecosystem.json", add_stop},
+        {"restart", {}, "Stop processes and start them again",
+         "  clusterctl restart api --update-env\n"
+         "  clusterctl restart all", add_restart, true},
+        {"delete", {"del"}, "Stop processes and forget them",
+         "  clusterctl delete api worker\n"
+         "  clusterctl delete all", add_delete},
+        {"scale", {}, "Change how many instances of an app run",
+         "  clusterctl scale api 4\n"
+         "  clusterctl scale api +2\n"
+         "  clusterctl scale api -1", add_scale},
+        {"reset", {}, "Set the restart counters to zero",
+         "  clusterctl reset all", add_reset},
+        {"sendSignal", {}, "Send a signal to processes",
+         "  clusterctl sendSignal SIGUSR2 api", add_send_signal},
+        {"list", {"ls", "l", "ps", "status"}, "Show all processes",
+         "  clusterctl list --sort memory:desc\n"
+         "  clusterctl list --json", add_list},
+        {"describe", {"show", "info", "desc"}, "Show all about processes",
+         "  clusterctl describe api", add_describe},
+        {"logs", {"log"}, "Show log lines and follow them",
+         "  clusterctl logs api --lines 100\n"
+         "  clusterctl logs --nostream --err", add_logs},
+        {"jlist", {}, "Print the process list as PM2's JSON",
+         "  clusterctl jlist | jq '.[].pm2_env.status'", add_jlist},
+        {"prettylist", {}, "Print the same in Node's notation",
+         "  clusterctl prettylist", add_prettylist},
+        {"env", {}, "Print the environment of a process",
+         "  clusterctl env 0", add_env},
+        {"pid", {}, "Print pids, one per line",
+         "  clusterctl pid api", add_pid},
+        {"id", {}, "Print the ids of an app",
+         "  clusterctl id api", add_id},
+        {"validate", {}, "Check an ecosystem file, start nothing",
+         "  clusterctl validate ecosystem.json", add_validate},
+        {"ping", {}, "Ask the daemon whether it is there, start it if not",
+         "  clusterctl ping", add_ping},
+        {"kill", {}, "Stop all processes and the daemon",
+         "  clusterctl kill", add_kill},
+        {"schema", {}, "Print the JSON Schema of ecosystem files",
+         "  clusterctl schema > ecosystem.schema.json", add_schema, false, true},
+    };
+    // clang-format on
+    return commands;
+}
+
+const Command* find_command(std::string_view word)
+{
+    const auto found = std::ranges::find_if(all_commands(), [&](const Command& command) {
+        return command.name == word ||
+               std::ranges::find(command.aliases, word) != command.aliases.end();
+    });
+    return found == all_commands().end() ? nullptr : &*found;
+}
+
+CommandLine cut_command_line(const std::vector<std::string>& words)
+{
+    CommandLine line;
+    const auto dashes = std::ranges::find(words, "--");
+    if (dashes != words.end()) line.app_arguments.assign(dashes + 1, words.end());
+    for (auto word = words.begin(); word != dashes; ++word) {
+        const bool option = word->size() > 1 && word->starts_with('-');
+        if (line.command.empty() && !option) {
+            line.command = *word;
+            continue;
+        }
+        line.arguments.push_back(*word);
+        // The value of an option in front of the command is not the command.
+        if (line.command.empty() && takes_value(*word) && word + 1 != dashes)
+            line.arguments.push_back(*++word);
+    }
+    return line;
+}
+
+} // namespace cluster::cli

@@ -1,0 +1,28 @@
+// Finds the daemon of a home, and starts one when there is none. Many commands at once end with one
+// daemon: clusterd itself decides by its lock, the others of the race wait for that one's socket.
+#pragma once
+
+#include "ipc/base/clock.hpp"
+#include "ipc/net/client.hpp"
+
+#include <expected>
+#include <functional>
+#include <string>
+
+namespace cluster::cli {
+
+/// Connects to the daemon of `home`; spawns `clusterd` when nobody listens there, and gives up
+/// after 10 s. `on_start` is called once, before the first spawn. The error is text for a person:
+/// what was tried, what was seen, where the daemon's log is.
+[[nodiscard]] std::expected<ipc::Client, std::string>
+connect_or_start(const std::string& home, const ipc::Clock& clock,
+                 const std::function<void()>& on_start);
+
+/// True when nobody listens: no socket, or one that a dead daemon left behind.
+[[nodiscard]] bool means_no_daemon(const ipc::Error& error);
+
+/// The clusterd to run: $CLUSTERD, else the one beside this program, else the one in PATH; "" when
+/// there is none.
+[[nodiscard]] std::string find_clusterd();
+
+} // namespace cluster::cli

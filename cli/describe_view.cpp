@@ -1,0 +1,189 @@
+#include "cli/describe_view.hpp"
+
+#include "cli/process_view.hpp"
+#include "cli/table.hpp"
+#include "ipc/wire/rpc.hpp"
+#include "ipc/wire/units.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace cluster::cli {
+namespace {
+
+/// Arrays as blank-separated words, the rest as member_text.
+std::string list_text(const json& object, const char* key)
+{
+    const auto found = object.find(key);
+    if (found == object.end() || !found->is_array()) return member_text(object, key);
+    std::string text;
+    for (const json& item : *found) {
+        if (!text.empty()) text += ' ';
+        text += escape_controls(item.is_string() ? item.get_ref<const std::string&>()
+                                                 : ipc::dump(item));
+    }
+    return text;
+}
+
+std::string duration_text(const json& object, const char* key)
+{
+    return object.contains(key) ? format_duration(member_number(object, key)) : std::string{};
+}
+
+std::string signal_text(const json& object, const char* key)
+{
+    const auto found = object.find(key);
+    if (found == object.end() || !found->is_number_integer()) return member_text(object, key);
+    return ipc::signal_name(found->get<int>());
+}
+
+std::string bytes_text(const json& object, const char* key)
+{
+    return format_bytes(
+        static_cast<std::uint64_t>(std::max<std::int64_t>(member_number(object, key), 0)));
+}
+
+/// A table of two columns; rows without a value are left out.
+class KeyValueTable {
+public:
+    KeyValueTable() { table_.columns = {{"", 0, 8}, {"", 0, 16}}; }
+
+    void add(std::string_view key, std::string value, Colour colour = Colour::none)
+    {
+        if (value.empty()) return;
+        table_.rows.push_back({{std::string{key}, Colour::cyan}, {std::move(value), colour}});
+    }
+
+    [[nodiscard]] std::string text(const Style& style)
+    {
+        table_.head = false;
+        return draw(table_, style);
+    }
+
+private:
+    Table table_;
+};
+
+void add_state(KeyValueTable& table, const json& process, std::int64_t now_ms)
+{
+    const std::string status = member_text(process, "status");
+    table.add("status", status, status_colour(status));
+    table.add("name", member_text(process, "name"));
+    table.add("namespace", member_text(process, "namespace"));
+    const std::string version = member_text(process, "version");
+    table.add("version", version.empty() ? "N/A" : version);
+    table.add("pid", member_text(process, "pid"));
+    table.add("restarts", member_text(process, "restarts"));
+    table.add("uptime", member_number(process, "pid") > 0 ? format_age(uptime_ms(process, now_ms))
+                                                          : std::string{"0"});
+    if (member_number(process, "max_memory_restart") > 0)
+        table.add("max memory restart", bytes_text(process, "max_memory_restart"));
+}
+
+void add_program(KeyValueTable& table, const json& process)
+{
+    table.add("script path", member_text(process, "script"));
+    table.add("script args", list_text(process, "args"));
+    table.add("error log path", member_text(process, "error_file"));
+    table.add("out log path", member_text(process, "out_file"));
+    table.add("pid path", member_text(process, "pid_file"));
+    table.add("interpreter", member_text(process, "interpreter"));
+    table.add("interpreter args", list_text(process, "interpreter_args"));
+    table.add("script id", member_text(process, "id"));
+    table.add("exec cwd", member_text(process, "cwd"));
+    table.add("exec mode", member_text(process, "mode"));
+    table.add("instance", member_text(process, "instance"));
+    table.add("listen", list_text(process, "listen"));
+    table.add("user", member_text(process, "user"));
+}
+
+void add_life(KeyValueTable& table, const json& process)
+{
+    table.add("cpu", cpu_text(process));
+    table.add("memory", bytes_text(process, "memory"));
+    table.add("child processes", list_text(process, "children"));
+    table.add("unstable restarts", member_text(process, "unstable_restarts"));
+    table.add("autorestart", member_text(process, "autorestart"));
+    table.add("max restarts", member_text(process, "max_restarts"));
+    table.add("min uptime", duration_text(process, "min_uptime_ms"));
+    table.add("kill signal", signal_text(process, "kill_signal"));
+    table.add("kill timeout", duration_text(process, "kill_timeout_ms"));
+    table.add("created at", format_time(member_number(process, "created_at")));
+    table.add("without effect", list_text(process, "unsupported"));
+}
+
+/// "exited with code 1 after 40 ms", from the daemon's sentence or the figures.
+std::string exit_text(const json& exit)
+{
+    std::string reason = member_text(exit, "reason");
+    if (!reason.empty()) return reason;
+    const std::string signal = signal_text(exit, "signal");
+    if (!signal.empty()) return "ended by " + signal;
+    return "exited with code " + member_text(exit, "code");
+}
+
+std::string last_exits(const json& process, const Style& style)
+{
+    const auto exits = process.find("last_exits");
+    if (exits == process.end() || !exits->is_array() || exits->empty()) return {};
+    std::string text = paint(" Last exits, newest first\n", Colour::bold, style);
+    for (const json& exit : *exits) {
+        const std::string lived = duration_text(exit, "uptime_ms");
+        text += fmt::format("  {}  {}{}\n", format_time(member_number(exit, "at")), exit_text(exit),
+                            lived.empty() ? "" : fmt::format(" (uptime {})", lived));
+        const auto lines = exit.find("stderr");
+        if (lines == exit.end() || !lines->is_array()) continue;
+        for (const json& line : *lines)
+            if (line.is_string())
+                text += "    " + escape_controls(line.get_ref<const std::string&>(), true) + '\n';
+    }
+    return text;
+}
+
+std::string divergent_environment(const json& process, const ipc::Environment& local,
+                                  const Style& style)
+{
+    const auto declared = process.find("env_declared");
+    if (declared == process.end() || !declared->is_object()) return {};
+    KeyValueTable table;
+    bool any = false;
+    for (const auto& [key, value] : declared->items()) {
+        if (!value.is_string()) continue;
+        const auto here = local.find(key);
+        if (here != local.end() && here->second == value.get_ref<const std::string&>()) continue;
+        table.add(escape_controls(key), escape_controls(value.get_ref<const std::string&>()));
+        any = true;
+    }
+    if (!any) return {};
+    return paint(" Divergent env variables from local env\n", Colour::bold, style) +
+           table.text(style);
+}
+
+} // namespace
+
+std::string describe_text(const json& process, std::int64_t now_ms, const ipc::Environment& local,
+                          const Style& style)
+{
+    KeyValueTable table;
+    add_state(table, process, now_ms);
+    add_program(table, process);
+    add_life(table, process);
+    const std::string name = member_text(process, "name");
+    std::string text = paint(
+        fmt::format(" Describing process with id {} - name {}\n", member_text(process, "id"), name),
+        Colour::bold, style);
+    text += table.text(style);
+    text += last_exits(process, style);
+    text += divergent_environment(process, local, style);
+    text +=
+        fmt::format(" `clusterctl logs {} --lines 1000` shows its logs, `clusterctl env {}` its "
+                    "environment.\n",
+                    name, member_text(process, "id"));
+    return text;
+}
+
+} // namespace cluster::cli

@@ -1,0 +1,88 @@
+#include "cli/log_tail.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+namespace cluster::cli {
+namespace {
+
+constexpr off_t kBlockBytes = 64 * 1024;
+
+/// `size` bytes at `at`, fewer when the file was cut meanwhile.
+ipc::Result<std::string> read_block(ipc::System& system, int fd, off_t at, std::size_t size)
+{
+    std::string block(size, '\0');
+    std::size_t filled = 0;
+    while (filled < size) {
+        const auto got =
+            system.pread(fd, block.data() + filled, size - filled, at + static_cast<off_t>(filled));
+        if (!got) return std::unexpected(got.error());
+        if (*got == 0) break;
+        filled += *got;
+    }
+    block.resize(filled);
+    return block;
+}
+
+std::vector<std::string> split_lines(std::string_view text, std::size_t count)
+{
+    std::vector<std::string> lines;
+    while (!text.empty()) {
+        const auto end = text.find('\n');
+        lines.emplace_back(text.substr(0, end));
+        text.remove_prefix(end == text.npos ? text.size() : end + 1);
+    }
+    if (lines.size() > count)
+        lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
+    return lines;
+}
+
+} // namespace
+
+ipc::Result<std::vector<std::string>> last_lines(ipc::System& system, const std::string& path,
+                                                 std::size_t count)
+{
+    const auto file = system.open(path, O_RDONLY | O_NONBLOCK);
+    if (!file) {
+        if (file.error().code == std::errc::no_such_file_or_directory)
+            return std::vector<std::string>{};
+        return std::unexpected(file.error());
+    }
+    const auto stat = system.fstat(file->get());
+    if (!stat) return std::unexpected(stat.error());
+    if (count == 0 || !S_ISREG(stat->st_mode)) return std::vector<std::string>{};
+
+    // The newline that ends the last line begins no further one: one more than `count` are needed.
+    std::vector<std::string> blocks; // the last one first
+    std::size_t newlines = 0;
+    for (off_t at = stat->st_size; at > 0 && newlines <= count;) {
+        const off_t size = std::min(at, kBlockBytes);
+        at -= size;
+        auto block = read_block(system, file->get(), at, static_cast<std::size_t>(size));
+        if (!block) return std::unexpected(block.error());
+        newlines += static_cast<std::size_t>(std::ranges::count(*block, '\n'));
+        blocks.push_back(std::move(*block));
+    }
+    std::string text;
+    for (auto block = blocks.rbegin(); block != blocks.rend(); ++block)
+        text += *block;
+    return split_lines(text, count);
+}
+
+std::size_t overlap(const std::vector<std::string>& history, const std::vector<std::string>& live)
+{
+    if (history.empty()) return 0;
+    for (std::size_t known = live.size(); known > 0; --known) {
+        // The history may be shorter than what arrived: then its lines stand in the midst of it.
+        const auto size = static_cast<std::ptrdiff_t>(std::min(history.size(), known));
+        const auto end = live.begin() + static_cast<std::ptrdiff_t>(known);
+        if (std::equal(history.end() - size, history.end(), end - size)) return known;
+    }
+    return 0;
+}
+
+} // namespace cluster::cli
