@@ -1,7 +1,7 @@
 // clusterapp: the bundled HTTP server. Its settings come from the environment, so that any
 // supervisor can run it; see `clusterapp --help`.
 #include "app/listener.hpp"
-#include "app/notify.hpp"
+#include "ipc/base/notify.hpp"
 #include "app/options.hpp"
 #include "app/server.hpp"
 
@@ -56,7 +56,7 @@ int fail(const ipc::Error& error)
 
 void tell(const std::string& socket_path, std::string_view state)
 {
-    if (const auto told = app::notify(socket_path, state); !told)
+    if (const auto told = ipc::notify(socket_path, state); !told)
         std::fprintf(stderr, "clusterapp: %s\n", told.error().text().c_str());
 }
 

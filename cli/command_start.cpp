@@ -2,6 +2,7 @@
 #include "cli/app_files.hpp"
 #include "cli/app_options.hpp"
 #include "cli/commands.hpp"
+#include "cli/paths.hpp"
 #include "cli/progress.hpp"
 #include "ipc/wire/units.hpp"
 
@@ -126,17 +127,24 @@ private:
 
     int restart(const Words& targets)
     {
-        if (!attributes_.empty())
-            return context_.fail(fmt::format("{}: an app that is managed already cannot be changed "
-                                             "by {} yet; change its ecosystem file and start that",
-                                             fmt::join(targets, " "),
-                                             option_of(attributes_.begin().key())),
-                                 kUsage);
         if (!options_.env_name.empty())
             return context_.fail("--env works with an ecosystem file only");
         json params = {{"targets", targets}, {"cwd", current_folder()}};
         if (options_.update_env) params["environment"] = files().environment;
+        if (!attributes_.empty()) params["attributes"] = absolute_paths(attributes_);
         return ask("restart", std::move(params), "restarting");
+    }
+
+    /// The daemon knows nothing of our working directory.
+    json absolute_paths(json attributes)
+    {
+        for (const char* name : {"cwd", "out_file", "error_file", "pid_file"}) {
+            const auto path = attributes.find(name);
+            if (path != attributes.end() && path->is_string())
+                *path =
+                    absolute_path(path->get<std::string>(), current_folder(), files().environment);
+        }
+        return attributes;
     }
 
     int ask(const char* method, json params, const char* verb)

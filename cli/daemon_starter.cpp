@@ -41,13 +41,16 @@ void pause_for(milliseconds time)
 }
 
 /// The environment of the daemon: ours, with the home spelled absolutely, because the daemon does
-/// not run in our working directory.
+/// not run in our working directory. Typed inside a managed app, it must not carry that app's mark:
+/// the daemon is no part of the app's tree.
 std::vector<std::string> daemon_environment(const std::string& home)
 {
     std::vector<std::string> variables;
-    for (char** variable = ::environ; *variable != nullptr; ++variable)
-        if (!std::string_view{*variable}.starts_with("CLUSTER_HOME="))
-            variables.emplace_back(*variable);
+    for (char** variable = ::environ; *variable != nullptr; ++variable) {
+        const std::string_view text{*variable};
+        if (!text.starts_with("CLUSTER_HOME=") && !text.starts_with("unique_id="))
+            variables.emplace_back(text);
+    }
     variables.push_back("CLUSTER_HOME=" + home);
     return variables;
 }

@@ -6,10 +6,10 @@
 #include <string>
 #include <string_view>
 
-namespace cluster::app {
+namespace cluster::ipc {
 
 /// Sends `state` ("READY=1", "STOPPING=1") as one datagram to `socket_path`; a leading '@' is an
 /// abstract address. An empty path is nobody to tell: no error. Errors name the path.
-[[nodiscard]] ipc::Result<void> notify(const std::string& socket_path, std::string_view state);
+[[nodiscard]] Result<void> notify(const std::string& socket_path, std::string_view state);
 
-} // namespace cluster::app
+} // namespace cluster::ipc

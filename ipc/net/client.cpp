@@ -27,8 +27,8 @@ std::unexpected<RpcError> unreachable(std::string why)
 
 RpcError error_of(const json& answer)
 {
-    const json& error = answer["error"];
-    RpcError made;
+    const json error = answer.value("error", json{});
+    RpcError made{.code = kUnreachable, .message = "the daemon sent no answer", .data = nullptr};
     if (!error.is_object()) return made;
     made.code = error.value("code", kInternalError);
     made.message = error.value("message", std::string{});

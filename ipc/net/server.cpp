@@ -246,8 +246,8 @@ void Session::close()
 }
 
 Server::Server(asio::io_context& loop, UniqueFd listener, Greeting greeting, Handler on_request)
-    : acceptor_{loop, asio::local::stream_protocol{}, listener.get()},
-      accept_pause_{loop}, greeting_{std::move(greeting)}, on_request_{std::move(on_request)}
+    : acceptor_{loop, asio::local::stream_protocol{}, listener.get()}, accept_pause_{loop},
+      greeting_{std::move(greeting)}, on_request_{std::move(on_request)}
 {
     (void)listener.release(); // the acceptor owns it now
 }

@@ -22,7 +22,8 @@ using ipc::RpcError;
 RpcError not_found(const std::string& target)
 {
     return {.code = ipc::kNotFound,
-            .message = "process or namespace " + target + " not found",
+            .message = target == "all" ? "no process found"
+                                       : "process or namespace " + target + " not found",
             .data = {{"target", target}}};
 }
 
@@ -97,6 +98,10 @@ void Control::on_request(const SessionPtr& session, ipc::Request request)
                                                   .message = "the daemon is shutting down",
                                                   .data = nullptr});
     }
+    if (const json wait = request.params.value("wait", json(true)); !wait.is_boolean()) {
+        return session->respond(request,
+                                ipc::invalid_param("/wait", "true or false", wait).error());
+    }
     if (auto outcome = (this->*method->handler)(session, request); !outcome)
         session->respond(request, outcome.error());
     trim_later();
@@ -122,8 +127,10 @@ ipc::RpcResult<std::vector<int>> Control::targets_of(const json& params) const
         if (!target.is_string()) return ipc::invalid_param("/targets/-", "a string", target);
         const auto& text = target.get_ref<const std::string&>();
         if (const std::string fault = target_fault(text); !fault.empty()) {
-            return std::unexpected(RpcError{
-                .code = ipc::kInvalidParams, .message = fault, .data = {{"target", text}}});
+            return std::unexpected(
+                RpcError{.code = ipc::kInvalidParams,
+                         .message = fault,
+                         .data = {{"path", "/targets/-"}, {"expected", "a regular expression"}}});
         }
         const auto found = resolve_target(text, cwd.get_ref<const std::string&>(), views);
         if (found.empty()) return std::unexpected(not_found(text));
@@ -166,23 +173,6 @@ Control::Outcome Control::stop(const SessionPtr& session, const ipc::Request& re
 Control::Outcome Control::remove(const SessionPtr& session, const ipc::Request& request)
 {
     return act(session, request, Event::delete_asked, Goal::gone);
-}
-
-Control::Outcome Control::restart(const SessionPtr& session, const ipc::Request& request)
-{
-    if (request.params.contains("environment")) {
-        const auto ids = targets_of(request.params);
-        if (!ids) return std::unexpected(ids.error());
-        const auto added = environment_in(request.params);
-        if (!added) return std::unexpected(added.error());
-        for (const int id : *ids) {
-            Worker& worker = *supervisor_.find(id);
-            auto app = with_environment(worker, *added);
-            if (!app) return std::unexpected(app.error());
-            supervisor_.change(worker, *app);
-        }
-    }
-    return act(session, request, Event::restart_asked, Goal::up);
 }
 
 Control::Outcome Control::reset(const SessionPtr& session, const ipc::Request& request)
@@ -274,6 +264,7 @@ Waiting::Wait& Control::answer_when_done(const SessionPtr& session, const ipc::R
                 {{"request", id},
                  {"done", progress.done},
                  {"total", progress.total},
+                 {"failed", progress.failed},
                  {"process",
                   {{"id", progress.id}, {"name", progress.name}, {"status", progress.status}}}}));
         },

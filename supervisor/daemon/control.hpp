@@ -53,11 +53,11 @@ private:
 
     // Declaring apps (control_start.cpp).
     Outcome start(const SessionPtr& session, const ipc::Request& request);
+    Outcome restart(const SessionPtr& session, const ipc::Request& request);
     Outcome scale(const SessionPtr& session, const ipc::Request& request);
 
     // Acting on workers (control.cpp).
     Outcome stop(const SessionPtr& session, const ipc::Request& request);
-    Outcome restart(const SessionPtr& session, const ipc::Request& request);
     Outcome remove(const SessionPtr& session, const ipc::Request& request);
     Outcome reset(const SessionPtr& session, const ipc::Request& request);
     Outcome send_signal(const SessionPtr& session, const ipc::Request& request);
@@ -76,7 +76,7 @@ private:
     std::vector<int> resize(const AppPtr& app, int wanted, Waiting::Wait& wait,
                             const std::string& cause);
     void start_worker(Worker& worker, Waiting::Wait& wait, const std::string& cause);
-    ipc::RpcResult<AppPtr> with_environment(const Worker& worker, const ipc::Environment& added);
+    ipc::RpcResult<AppPtr> revise(const Worker& worker, const ipc::json& params);
     Outcome act(const SessionPtr& session, const ipc::Request& request, Event event, Goal goal);
 
     /// A wait that answers `request` when it is over, unless the client said wait: false.

@@ -112,10 +112,14 @@ Control::Outcome Control::unfollow(const SessionPtr& session, const ipc::Request
     const json number = request.params.value("subscription", json{});
     if (!number.is_number_integer())
         return ipc::invalid_param("/subscription", "a subscription's number", number);
-    if (!followers_.unfollow(session, number.get<int>())) {
+    // Not get<int>, as above.
+    const auto wide = number.get<std::int64_t>();
+    const bool known = wide >= 0 && wide <= INT32_MAX &&
+                       followers_.unfollow(session, static_cast<int>(wide));
+    if (!known) {
         return std::unexpected(RpcError{.code = ipc::kNotFound,
                                         .message = "no subscription " + ipc::dump(number),
-                                        .data = nullptr});
+                                        .data = {{"target", ipc::dump(number)}}});
     }
     session->respond(request, json::object());
     return {};

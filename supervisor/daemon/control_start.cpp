@@ -1,4 +1,4 @@
-// Control, the methods that declare apps: start, scale, and what a new daemon restores.
+// Control, the methods that declare apps: start, restart, scale, and what a new daemon restores.
 #include "supervisor/daemon/control.hpp"
 
 #include "ipc/wire/attributes.hpp"
@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -15,7 +16,7 @@ namespace {
 using ipc::json;
 using ipc::RpcError;
 
-RpcError faulty_apps(const ipc::Diagnostics& diagnostics)
+RpcError faulty_apps(const ipc::Diagnostics& diagnostics, const std::string& path)
 {
     json texts = json::array();
     std::string first;
@@ -25,8 +26,8 @@ RpcError faulty_apps(const ipc::Diagnostics& diagnostics)
         texts.push_back(diagnostic.text());
     }
     return {.code = ipc::kInvalidParams,
-            .message = "/apps: " + first,
-            .data = {{"path", "/apps"}, {"expected", "apps without faults"}, {"faults", texts}}};
+            .message = path + ": " + first,
+            .data = {{"path", path}, {"expected", "no faults"}, {"faults", texts}}};
 }
 
 bool idle(const Worker& worker)
@@ -89,7 +90,7 @@ ipc::RpcResult<std::vector<Control::AppPtr>> Control::declare_all(const json& pa
                                       {{"script", spec->script}, {"cwd", spec->cwd}});
         specs.push_back(std::move(*spec));
     }
-    if (ipc::has_errors(diagnostics)) return std::unexpected(faulty_apps(diagnostics));
+    if (ipc::has_errors(diagnostics)) return std::unexpected(faulty_apps(diagnostics, "/apps"));
 
     std::vector<AppPtr> declared;
     for (ipc::AppSpec& spec : specs) {
@@ -220,7 +221,11 @@ Control::Outcome Control::scale(const SessionPtr& session, const ipc::Request& r
     const json given = request.params.value("instances", json{});
     const std::string text = given.is_string() ? given.get<std::string>() : ipc::dump(given);
     const auto wanted = parse_scale(text, static_cast<int>(ids.size()), supervisor_.cpus());
-    if (!wanted) return ipc::invalid_param("/instances", wanted.error(), given);
+    if (!wanted) {
+        return std::unexpected(RpcError{.code = ipc::kInvalidParams,
+                                        .message = wanted.error(),
+                                        .data = {{"path", "/instances"}}});
+    }
 
     const AppPtr& current = supervisor_.find(ids.front())->app;
     ipc::AppSpec spec = current->spec;
@@ -248,18 +253,60 @@ Control::Outcome Control::scale(const SessionPtr& session, const ipc::Request& r
     return {};
 }
 
-ipc::RpcResult<Control::AppPtr> Control::with_environment(const Worker& worker,
-                                                          const ipc::Environment& added)
+/// The worker's app with what a restart changes: variables laid over the caller's environment that
+/// is stored, attributes over those that were declared.
+ipc::RpcResult<Control::AppPtr> Control::revise(const Worker& worker, const json& params)
 {
-    ipc::Environment merged = *worker.app->inherited;
-    for (const auto& [name, value] : added)
-        merged[name] = value;
-    auto app = supervisor_.declare(worker.spec(), intern(std::move(merged)));
-    if (!app) {
-        return std::unexpected(
-            RpcError{.code = ipc::kFailed, .message = app.error().text(), .data = nullptr});
+    const auto added = environment_in(params);
+    if (!added) return std::unexpected(added.error());
+    ipc::Environment inherited = *worker.app->inherited;
+    for (const auto& [name, value] : *added)
+        inherited[name] = value;
+
+    json attributes = ipc::to_json(worker.spec());
+    if (const json changed = params.value("attributes", json::object()); changed.is_object())
+        attributes.update(changed);
+    else
+        return ipc::invalid_param("/attributes", "an object", changed);
+    ipc::Diagnostics diagnostics;
+    auto spec = ipc::parse_app(attributes, {}, diagnostics);
+    if (!spec) return std::unexpected(faulty_apps(diagnostics, "/attributes"));
+    auto app = supervisor_.declare(std::move(*spec), intern(std::move(inherited)));
+    if (app) return *app;
+    return std::unexpected(
+        RpcError{.code = ipc::kFailed, .message = app.error().text(), .data = nullptr});
+}
+
+Control::Outcome Control::restart(const SessionPtr& session, const ipc::Request& request)
+{
+    const auto ids = targets_of(request.params);
+    if (!ids) return std::unexpected(ids.error());
+    std::map<AppPtr, AppPtr> revised; // what was declared → what is from now on
+    if (request.params.contains("environment") || request.params.contains("attributes")) {
+        for (const int id : *ids) {
+            const Worker& worker = *supervisor_.find(id);
+            if (revised.contains(worker.app)) continue;
+            auto app = revise(worker, request.params);
+            if (!app) return std::unexpected(app.error());
+            revised[worker.app] = std::move(*app);
+        }
     }
-    return *app;
+    const std::string cause =
+        fmt::format("restart asked by {} (uid {})", session->client(), session->uid());
+    Waiting::Wait& wait = answer_when_done(session, request);
+    for (const int id : *ids) {
+        Worker& worker = *supervisor_.find(id);
+        if (const auto found = revised.find(worker.app); found != revised.end())
+            supervisor_.change(worker, found->second);
+        waiting_.add(wait, worker, Goal::up);
+        supervisor_.ask(worker, Event::restart_asked, cause);
+    }
+    for (const auto& [before, app] : revised) {
+        if (app->spec.instances != before->spec.instances)
+            resize(app, resolve_instances(app->spec.instances, supervisor_.cpus()), wait, cause);
+    }
+    conclude(wait, session, request, *ids);
+    return {};
 }
 
 void Control::restore()

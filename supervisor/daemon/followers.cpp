@@ -127,6 +127,23 @@ void Followers::on_bytes(int id, StreamKind kind, std::string_view bytes)
     }
 }
 
+/// The line that a process left unfinished: nothing more will be added to it.
+void Followers::end_lines(const Worker& worker)
+{
+    std::vector<int> numbers; // as above
+    for (const auto& [number, subscription] : subscriptions_)
+        numbers.push_back(number);
+    for (const int number : numbers) {
+        for (const StreamKind kind : {StreamKind::out, StreamKind::err}) {
+            const auto found = subscriptions_.find(number);
+            if (found == subscriptions_.end()) break;
+            const auto held = found->second.unfinished.extract({worker.id, kind});
+            if (held && !held.mapped().empty())
+                send_lines(number, found->second, worker, kind, held.mapped());
+        }
+    }
+}
+
 void Followers::send_lines(int number, Subscription& to, const Worker& worker, StreamKind kind,
                            std::string_view text)
 {
@@ -160,6 +177,7 @@ void Followers::send_lines(int number, Subscription& to, const Worker& worker, S
 
 void Followers::on_transition(const Worker& worker, Event event)
 {
+    if (event == Event::gone) end_lines(worker);
     const std::string_view name = event_name(worker, event);
     if (name.empty()) return;
     for (auto entry = subscriptions_.begin(); entry != subscriptions_.end();) {

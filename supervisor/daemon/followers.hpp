@@ -45,6 +45,7 @@ private:
     int add(const std::shared_ptr<ipc::Session>& session, Subscription subscription);
     void set_tap();
     void on_bytes(int worker, StreamKind kind, std::string_view bytes);
+    void end_lines(const Worker& worker);
     void send_lines(int number, Subscription& to, const Worker& worker, StreamKind kind,
                     std::string_view text);
     [[nodiscard]] bool wants(const Subscription& subscription, const Worker& worker,

@@ -1,7 +1,7 @@
 #include "supervisor/daemon/guardian.hpp"
 
+#include "ipc/base/notify.hpp"
 #include "ipc/net/server.hpp"
-#include "supervisor/daemon/notify.hpp"
 #include "supervisor/sys/process_table.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -17,6 +17,7 @@
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -113,9 +114,16 @@ void Guardian::watch_control()
     control_->async_read_some(boost::asio::buffer(&message_, 1),
                               [this](error_code failure, std::size_t) {
                                   if (failure) return;
-                                  if (message_ == 'r') notify_service_manager("READY=1");
+                                  if (message_ == 'r') tell("READY=1");
                                   watch_control();
                               });
+}
+
+/// systemd, when it started us (man 3 sd_notify). Whether it listens is its own affair.
+void Guardian::tell(std::string_view state)
+{
+    const char* where = std::getenv("NOTIFY_SOCKET");
+    if (auto told = ipc::notify(where ? where : "", state); !told) log_.warn(told.error().text());
 }
 
 void Guardian::watch_signals()
@@ -130,7 +138,7 @@ void Guardian::watch_signals()
         if (signal == SIGTERM || signal == SIGINT || signal == SIGQUIT) {
             stopping_ = true;
             if (manager_ == 0) return finish(0);
-            notify_service_manager("STOPPING=1");
+            tell("STOPPING=1");
             (void)system_.kill(manager_, SIGTERM);
         }
         watch_signals();

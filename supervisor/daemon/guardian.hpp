@@ -16,6 +16,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace cluster::supervisor {
 
@@ -43,6 +44,7 @@ public:
 
 private:
     ipc::Result<void> start_manager();
+    void tell(std::string_view state);
     void watch_signals();
     void watch_control();
     void reap();

@@ -121,7 +121,9 @@ bool is_pm2_key(std::string_view name)
                                                 "instance_var",
                                                 "instances",
                                                 "kill_retry_time",
+                                                "kill_timeout",
                                                 "km_link",
+                                                "max_memory_restart",
                                                 "merge_logs",
                                                 "name",
                                                 "namespace",
@@ -154,8 +156,9 @@ bool is_pm2_key(std::string_view name)
     return std::ranges::find(keys, name) != std::end(keys);
 }
 
-void pm2_policy(Object& object, const ipc::AppSpec& spec)
+void pm2_policy(Object& object, const Worker& worker)
 {
+    const ipc::AppSpec& spec = worker.spec();
     object.flag("autostart", spec.autostart);
     object.flag("autorestart", spec.autorestart);
     object.flag("watch", false);
@@ -163,6 +166,7 @@ void pm2_policy(Object& object, const ipc::AppSpec& spec)
     object.flag("pmx", false);
     object.flag("automation", false);
     object.flag("treekill", spec.treekill);
+    object.text("username", user_of(worker));
     object.flag("windowsHide", true);
     object.number("kill_retry_time", 100);
     if (spec.max_memory_restart > 0) object.number("max_memory_restart", spec.max_memory_restart);
@@ -185,8 +189,7 @@ void pm2_environment(Object& object, Supervisor& supervisor, const Worker& worke
     object.flag("merge_logs", spec.merged_logs());
     object.number("instances", resolve_instances(spec.instances, supervisor.cpus()));
     object.flag("vizion", false);
-    pm2_policy(object, spec);
-    object.text("username", user_of(worker));
+    pm2_policy(object, worker);
     object.value("node_args", spec.interpreter_args);
     object.text("pm_exec_path", spec.script);
     object.text("pm_cwd", spec.cwd);
@@ -198,8 +201,11 @@ void pm2_environment(Object& object, Supervisor& supervisor, const Worker& worke
     object.text("pm_pid_path", worker.pid_path);
     object.flag("km_link", false);
     object.flag("vizion_running", false);
-    for (const auto& [name, value] : environment) {
-        if (!is_pm2_key(name)) object.text(name, value);
+    const auto number = environment.find(spec.instance_var); // first, as PM2 has it
+    if (number != environment.end() && !is_pm2_key(number->first))
+        object.text(number->first, number->second);
+    for (auto entry = environment.begin(); entry != environment.end(); ++entry) {
+        if (entry != number && !is_pm2_key(entry->first)) object.text(entry->first, entry->second);
     }
 }
 
@@ -252,6 +258,7 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
     object.value("env_declared", spec.env);
     object.text("cause", worker.cause);
     object.text("fault", worker.launch_fault);
+    object.value("unsupported", spec.unsupported);
     std::vector<pid_t> tree;
     if (worker.alive()) tree = live_tree(supervisor.system(), worker.pid);
     std::erase(tree, worker.pid);
@@ -279,9 +286,9 @@ void append_pm2(std::string& out, Supervisor& supervisor, const Worker& worker)
         env.number("pm_id", worker.id);
         env.number("restart_time", worker.life.restarts);
         env.number("unstable_restarts", worker.life.unstable_restarts);
-        if (worker.last_status) env.number("exit_code", worker.last_status->code);
         env.text("version", worker.app->version);
         env.text("node_version", "N/A");
+        if (worker.last_status) env.number("exit_code", worker.last_status->code);
     }
     object.number("pm_id", worker.id);
     Object monit{object.key("monit")};

@@ -112,12 +112,8 @@ Store::~Store()
 std::optional<SavedState> Store::load()
 {
     const auto text = system_.read_file(path_);
-    if (!text) {
-        if (text.error().code != std::errc::no_such_file_or_directory)
-            log_.error("state: " + text.error().text());
-        return std::nullopt;
-    }
-    auto state = parse_state(*text);
+    if (!text && text.error().code == std::errc::no_such_file_or_directory) return std::nullopt;
+    auto state = text ? parse_state(*text) : std::unexpected(text.error().text());
     if (state) return std::move(*state);
     log_.error(fmt::format("state: {} cannot be used and is kept as {}.bad: {}", path_, path_,
                            state.error()));

@@ -105,7 +105,7 @@ Result<std::shared_ptr<LogSink>> LogPump::open_sink(const std::string& path)
     auto sink = std::make_shared<LogSink>();
     sink->path = path;
     sink->file = std::move(*file);
-    sink->regular = S_ISREG(about->st_mode);
+    sink->regular = sink->spliced = S_ISREG(about->st_mode);
     sinks_[path] = sink;
     return sink;
 }
@@ -177,11 +177,7 @@ LogPump::Moved LogPump::move_batch(LogStream& stream, bool finish)
         }
         const auto size = move(stream, limit);
         if (!size && is_empty(size.error())) return moved > 0 ? Moved::some : Moved::nothing;
-        if (!size) {
-            discard(stream, size.error());
-            return Moved::some;
-        }
-        stream.sink_->failing = false;
+        if (!size) return discard(stream, size.error()) ? Moved::some : Moved::nothing;
         moved += *size;
     }
     return moved >= kPipeBytes ? Moved::much : Moved::some;
@@ -189,42 +185,61 @@ LogPump::Moved LogPump::move_batch(LogStream& stream, bool finish)
 
 std::size_t LogPump::due(LogStream& stream, bool finish)
 {
-    if (!peek_.read) {
-        auto made = system_.pipe();
-        if (!made) return kPipeBytes; // torn lines are better than lost ones
-        peek_ = std::move(*made);
-    }
-    const auto seen = system_.tee(stream.fd(), peek_.write.get(), kPipeBytes);
-    if (!seen || *seen == 0) return stream.unfinished_since_ = {}, 0;
-    if (!buffer_) buffer_ = std::make_unique<char[]>(kPipeBytes);
-    std::size_t size = 0;
-    while (size < *seen) {
-        const auto got = system_.read(peek_.read.get(), buffer_.get() + size, *seen - size);
-        if (!got || *got == 0) break;
-        size += *got;
-    }
-    const std::string_view bytes{buffer_.get(), size};
-    const std::size_t newline = bytes.rfind('\n');
+    const auto bytes = peek(stream, kPipeBytes);
+    if (!bytes) return kPipeBytes; // torn lines are better than lost ones
+    if (bytes->empty()) return stream.unfinished_since_ = {}, 0;
+    const std::size_t newline = bytes->rfind('\n');
     if (newline != std::string_view::npos) return stream.unfinished_since_ = {}, newline + 1;
 
     const milliseconds now = clock_.now();
     if (stream.unfinished_since_.count() == 0) stream.unfinished_since_ = now;
     const bool late = now - stream.unfinished_since_ >= kUnfinishedLine;
-    if (!finish && !late && size < kPipeBytes && stream.sink_->writer != &stream) return 0;
+    const LogSink& sink = *stream.sink_;
+    const bool goes_on = sink.open_line && sink.writer == &stream;
+    if (!finish && !late && bytes->size() < kPipeBytes && !goes_on) return 0;
     stream.unfinished_since_ = {};
-    return size;
+    return bytes->size();
+}
+
+std::optional<std::string_view> LogPump::peek(LogStream& stream, std::size_t most)
+{
+    if (!peek_.read) {
+        auto made = system_.pipe();
+        if (!made) return std::nullopt;
+        peek_ = std::move(*made);
+    }
+    const auto seen = system_.tee(stream.fd(), peek_.write.get(), most);
+    if (!seen) return std::string_view{};
+    char* const into = buffer();
+    std::size_t size = 0;
+    while (size < *seen) {
+        const auto got = system_.read(peek_.read.get(), into + size, *seen - size);
+        if (!got || *got == 0) break;
+        size += *got;
+    }
+    return std::string_view{into, size};
+}
+
+char* LogPump::buffer()
+{
+    if (!buffer_) buffer_ = std::make_unique<char[]>(kPipeBytes);
+    return buffer_.get();
 }
 
 Result<std::size_t> LogPump::move(LogStream& stream, std::size_t limit)
 {
-    if (!stream.sink_->regular) return move_copied(stream, limit);
+    LogSink& sink = *stream.sink_;
+    if (!sink.spliced) return move_copied(stream, limit);
     auto size = move_spliced(stream, limit);
-    if (!size && size.error().code == std::errc::invalid_argument) {
-        // A file system that cannot splice: copy from now on.
-        stream.sink_->regular = false;
-        return move_copied(stream, limit);
-    }
-    return size;
+    if (size || size.error().code != std::errc::invalid_argument) return size;
+    // A file system that cannot splice: from now on bytes are copied to the end of the file.
+    auto appending = system_.open("/proc/self/fd/" + std::to_string(sink.file.get()),
+                                  O_RDWR | O_APPEND | O_NONBLOCK | O_NOCTTY);
+    if (!appending) return std::unexpected(appending.error());
+    sink.file = std::move(*appending);
+    sink.spliced = false;
+    sink.open_line = false; // move_spliced has ended a line that somebody else left open
+    return move_copied(stream, limit);
 }
 
 Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
@@ -234,6 +249,11 @@ Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
     if (!about) return std::unexpected(about.error());
     off_t end = about->st_size;
     if (sink.writer != &stream) {
+        if (sink.streams == 1) { // else due() has looked
+            // Without anything to put behind it, an open line is left as it is.
+            const auto first = peek(stream, 1);
+            if (first && first->empty()) return ipc::fail(EAGAIN, "splice");
+        }
         end_foreign_line(sink, end);
         if (about = system_.fstat(sink.file.get()); about) end = about->st_size;
     }
@@ -242,6 +262,9 @@ Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
     if (!size) return size;
     if (*size == 0) return ipc::fail(EAGAIN, "splice");
     sink.writer = &stream;
+    sink.failing = false;
+    // What due() has seen of the pipe still stands in the buffer.
+    if (sink.streams > 1) sink.open_line = buffer()[*size - 1] != '\n';
     if (tap_) tap_written(stream, end, *size);
     return size;
 }
@@ -249,22 +272,23 @@ Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
 Result<std::size_t> LogPump::move_copied(LogStream& stream, std::size_t limit)
 {
     LogSink& sink = *stream.sink_;
-    if (!buffer_) buffer_ = std::make_unique<char[]>(kPipeBytes);
-    const auto size = system_.read(stream.fd(), buffer_.get(), std::min(limit, kPipeBytes));
+    char* const bytes = buffer();
+    const auto size = system_.read(stream.fd(), bytes, std::min(limit, kPipeBytes));
     if (!size) return size;
     if (sink.open_line && sink.writer != &stream) (void)system_.write(sink.file.get(), "\n", 1);
-    for (std::size_t out = 0; out < *size;) {
-        const auto written = system_.write(sink.file.get(), buffer_.get() + out, *size - out);
+    std::size_t out = 0;
+    while (out < *size) {
+        const auto written = system_.write(sink.file.get(), bytes + out, *size - out);
         if (!written) {
-            sink.lost += *size - out;
-            if (!std::exchange(sink.failing, true)) complain_(written.error().text());
+            lose(sink, *size - out, written.error());
             break;
         }
         out += *written;
     }
-    sink.open_line = buffer_[*size - 1] != '\n';
+    if (out == *size) sink.failing = false;
+    sink.open_line = bytes[*size - 1] != '\n';
     sink.writer = &stream;
-    if (tap_) tap_(stream.worker_, stream.kind_, {buffer_.get(), *size});
+    if (tap_) tap_(stream.worker_, stream.kind_, {bytes, *size});
     return size;
 }
 
@@ -277,23 +301,26 @@ void LogPump::end_foreign_line(LogSink& sink, off_t size)
     if (got && *got == 1 && last != '\n') (void)system_.pwrite(sink.file.get(), "\n", 1, size);
 }
 
-/// The file cannot take it (disk full): the worker must not stop, so its output is dropped and the
-/// loss is told.
-void LogPump::discard(LogStream& stream, const ipc::Error& why)
+/// The file cannot take it (disk full): the worker must not stop, so its output is dropped.
+bool LogPump::discard(LogStream& stream, const ipc::Error& why)
 {
-    LogSink& sink = *stream.sink_;
+    const auto size = system_.read(stream.fd(), buffer(), kPipeBytes);
+    if (size) lose(*stream.sink_, *size, why);
+    return size.has_value();
+}
+
+/// A loss is told once, until the file can be written again.
+void LogPump::lose(LogSink& sink, std::size_t bytes, const ipc::Error& why)
+{
+    sink.lost += bytes;
     if (!std::exchange(sink.failing, true))
         complain_("cannot write " + sink.path + ", output is dropped: " + why.text());
-    if (!buffer_) buffer_ = std::make_unique<char[]>(kPipeBytes);
-    const auto size = system_.read(stream.fd(), buffer_.get(), kPipeBytes);
-    if (size) sink.lost += *size;
 }
 
 void LogPump::tap_written(const LogStream& stream, off_t at, std::size_t size)
 {
-    if (!buffer_) buffer_ = std::make_unique<char[]>(kPipeBytes);
-    const auto got = system_.pread(stream.sink_->file.get(), buffer_.get(), size, at);
-    if (got) tap_(stream.worker_, stream.kind_, {buffer_.get(), *got});
+    const auto got = system_.pread(stream.sink_->file.get(), buffer(), size, at);
+    if (got) tap_(stream.worker_, stream.kind_, {buffer(), *got});
 }
 
 std::uint64_t LogPump::size(const LogStream& stream)

@@ -26,6 +26,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,12 +41,14 @@ class LogPump;
 struct LogSink {
     std::string path;
     ipc::UniqueFd file;
-    bool regular = false;         ///< splice and truncation checks are for regular files only
+    bool regular = false;         ///< only a regular file has a size and an end
+    bool spliced = false;         ///< false: bytes are copied, for what splice cannot write
     int streams = 0;              ///< that write here
     const void* writer = nullptr; ///< who wrote last: a stream, reset when its worker ends
     std::uint64_t lost = 0;       ///< bytes dropped because the file could not be written
     bool failing = false;
-    bool open_line = false; ///< of a sink that is no regular file: it does not end in a newline
+    bool open_line = false; ///< what `writer` has written does not end in a newline; kept for
+                            ///< shared and for copied sinks
 };
 
 /// The pipe of one worker's stdout or stderr.
@@ -120,11 +123,15 @@ private:
     Moved move_batch(LogStream& stream, bool finish);
     /// Bytes at the front of the pipe that may go out now; see the top of this file.
     std::size_t due(LogStream& stream, bool finish);
+    /// The first bytes in the pipe, in `buffer()`, which stay there. Empty: cannot look.
+    std::optional<std::string_view> peek(LogStream& stream, std::size_t most);
     ipc::Result<std::size_t> move(LogStream& stream, std::size_t limit);
     ipc::Result<std::size_t> move_spliced(LogStream& stream, std::size_t limit);
     ipc::Result<std::size_t> move_copied(LogStream& stream, std::size_t limit);
     void end_foreign_line(LogSink& sink, off_t size);
-    void discard(LogStream& stream, const ipc::Error& why);
+    bool discard(LogStream& stream, const ipc::Error& why);
+    void lose(LogSink& sink, std::size_t bytes, const ipc::Error& why);
+    char* buffer();
     void tap_written(const LogStream& stream, off_t at, std::size_t size);
 
     boost::asio::io_context& loop_;
@@ -137,7 +144,7 @@ private:
     boost::asio::steady_timer timer_;
     bool scheduled_ = false;
     ipc::Pipe peek_; ///< made when a shared sink first needs to look without consuming
-    std::unique_ptr<char[]> buffer_;
+    std::unique_ptr<char[]> buffer_; ///< kPipeBytes, made when first needed
 };
 
 } // namespace cluster::supervisor

@@ -50,8 +50,10 @@ Waiting::Wait& Waiting::prepare(OnProgress on_progress, OnDone on_done)
 
 void Waiting::add(Wait& wait, const Worker& worker, Goal goal)
 {
-    Entry entry{.goal = goal, .name = worker.spec().name};
-    if (wait.entries.try_emplace(worker.id, std::move(entry)).second) ++wait.open;
+    const auto [entry, fresh] = wait.entries.try_emplace(worker.id);
+    if (fresh) ++wait.open;
+    entry->second.goal = goal; // the last word counts: restarted, then scaled away
+    entry->second.name = worker.spec().name;
 }
 
 void Waiting::begin(Wait& wait)
@@ -147,6 +149,7 @@ void Waiting::finish_entry(Wait& wait, int id, Entry& entry, std::optional<WaitF
 {
     entry.done = true;
     --wait.open;
+    const bool failed = failure.has_value();
     if (failure) wait.failures.push_back(std::move(*failure));
     if (!wait.on_progress) return;
     const Worker* worker = supervisor_.find(id);
@@ -156,7 +159,8 @@ void Waiting::finish_entry(Wait& wait, int id, Entry& entry, std::optional<WaitF
                       .total = total,
                       .id = id,
                       .name = entry.name,
-                      .status = removed ? "deleted" : std::string{name_of(worker->life.state)}});
+                      .status = removed ? "deleted" : std::string{name_of(worker->life.state)},
+                      .failed = failed});
 }
 
 void Waiting::finish_ready_waits()

@@ -45,6 +45,7 @@ struct WaitProgress {
     int id;
     std::string name;
     std::string status;
+    bool failed;
 };
 
 class Waiting {
@@ -67,7 +68,7 @@ public:
 
 private:
     struct Entry {
-        Goal goal;
+        Goal goal = Goal::up;
         std::string name;
         bool done = false;
         bool launched = false;      ///< since the wait began

@@ -126,6 +126,30 @@ class Lifecycle(ClusterTestCase):
         for row in rows:
             self.assertEqual(self.json("env", row["id"])["env"]["COLOUR"], "blue")
 
+    def test_a_file_started_again_with_fewer_instances_removes_the_newest(self):
+        app = {"name": "api", "script": self.worker("sleeps.sh"), "instances": 4}
+        self.ctl("start", self.ecosystem(app))
+        app["instances"] = 2
+        self.ctl("start", self.ecosystem(app))
+        self.assertEqual([row["instance"] for row in self.processes_by_name()["api"]], [0, 1])
+
+    def test_restart_with_options_changes_what_is_managed(self):
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "api", "-i", "2")
+        self.ctl("restart", "api", "--kill-timeout", "1234", "-i", "3",
+                 "--output", "here.log", env={"IGNORED": "1"})
+        rows = self.json("describe", "api")["processes"]
+        self.assertEqual(len(rows), 3)
+        self.assertEqual({row["kill_timeout_ms"] for row in rows}, {1234})
+        self.assertTrue(rows[0]["out_file"].startswith(str(self.dir / "here")), rows[0])
+        bad = self.ctl("restart", "api", "--kill-timeout", "soon", check=False)
+        self.assertNotEqual(bad.code, 0)
+        self.assertIn("kill", bad.err)
+
+    def test_a_failed_worker_is_marked_in_the_progress(self):
+        done = self.ctl("start", self.worker("crash.py"), "--name", "bad", "--", "3", check=False)
+        self.assertEqual(done.code, 1)
+        self.assertNotIn("[bad](0) ✓", done.out)
+
     def test_restart_counts_and_reset_forgets(self):
         self.ctl("start", self.worker("sleeps.sh"), "--name", "api")
         self.ctl("restart", "api")
