@@ -1,0 +1,3 @@
+export default function apps() {
+  return [{ script: "app.sh" }];
+}

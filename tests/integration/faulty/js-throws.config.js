@@ -1,0 +1,3 @@
+// The place of the throw is part of the message.
+const missing = undefined;
+module.exports = { apps: missing.apps };

@@ -1,0 +1,411 @@
+#include "supervisor/engine/log_pump.hpp"
+
+#include "tests/support/manual_clock.hpp"
+#include "tests/unit/supervisor/engine/scratch.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <random>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace cluster;
+using namespace cluster::supervisor;
+using cluster::tests::content;
+using cluster::tests::run_until;
+
+namespace {
+
+constexpr ipc::milliseconds kUnfinished{200}; ///< how long a shared file waits for a line's end
+
+/// A pump over real pipes and files. Workers are write ends that the test holds.
+struct Pumping {
+    tests::Folder folder;
+    boost::asio::io_context loop{1};
+    tests::FaultySystem system;
+    tests::ManualClock clock;
+    std::vector<std::string> complaints;
+    LogPump pump{loop, system, clock,
+                 [this](const std::string& text) { complaints.push_back(text); }};
+
+    std::string path(const std::string& name) const { return folder.path + "/" + name; }
+
+    std::unique_ptr<LogStream> open(const std::string& file, int worker = 0,
+                                    StreamKind kind = StreamKind::out)
+    {
+        auto stream = pump.open(worker, kind, file, {::geteuid(), ::getegid()});
+        if (!stream) FAIL(stream.error().text());
+        return std::move(*stream);
+    }
+
+    bool file_becomes(const std::string& file, const std::string& wanted)
+    {
+        return run_until(loop, [&] { return content(file) == wanted; });
+    }
+
+    /// Handles all that is due within a few looks at waiting streams.
+    void settle()
+    {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds{150};
+        run_until(loop, [&] { return std::chrono::steady_clock::now() > end; });
+    }
+};
+
+ipc::UniqueFd worker_end(LogStream& stream)
+{
+    auto end = stream.open_for_worker();
+    REQUIRE(end);
+    return std::move(*end);
+}
+
+/// As a worker writes: it may block, so only what fits into a pipe.
+void say(const ipc::UniqueFd& end, const std::string& text)
+{
+    REQUIRE(::write(end.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+}
+
+/// More than fits into the pipe, with the pump at work; false when it makes no progress.
+bool pour(Pumping& p, const ipc::UniqueFd& end, const std::string& text)
+{
+    ::fcntl(end.get(), F_SETFL, O_NONBLOCK);
+    std::size_t sent = 0;
+    return run_until(p.loop, [&] {
+        const ssize_t size = ::write(end.get(), text.data() + sent, text.size() - sent);
+        if (size > 0) sent += static_cast<std::size_t>(size);
+        return sent == text.size();
+    });
+}
+
+std::vector<std::string> lines_of(const std::string& text)
+{
+    std::vector<std::string> lines;
+    std::istringstream in{text};
+    for (std::string line; std::getline(in, line);)
+        lines.push_back(line);
+    return lines;
+}
+
+} // namespace
+
+TEST_CASE("log pump: every byte arrives as it was written, whatever it is")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("deep/er/out.log")); // folders are made
+    const auto end = worker_end(*stream);
+    std::string all;
+    for (int byte = 0; byte < 256; ++byte)
+        all += static_cast<char>(byte);
+    say(end, all);
+    say(end, "no newline");
+    CHECK(p.file_becomes(stream->path(), all + "no newline"));
+}
+
+TEST_CASE("log pump: a megabyte passes through a pipe of 64 KiB in order")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("out.log"));
+    const auto end = worker_end(*stream);
+    std::string all;
+    for (int line = 0; all.size() < 1'000'000; ++line)
+        all += "line " + std::to_string(line) + "\n";
+    REQUIRE(pour(p, end, all));
+    CHECK(p.file_becomes(stream->path(), all));
+}
+
+TEST_CASE("log pump: a file with content is appended to, and its open line is ended first")
+{
+    for (const auto& [before, between] :
+         {std::pair{"old\n", ""}, std::pair{"old", "\n"}, std::pair{"", ""}}) {
+        CAPTURE(before);
+        Pumping p;
+        std::ofstream{p.path("out.log")} << before;
+        const auto stream = p.open(p.path("out.log"));
+        say(worker_end(*stream), "new\n");
+        CHECK(p.file_becomes(stream->path(), std::string{before} + between + "new\n"));
+    }
+}
+
+TEST_CASE("log pump: a file emptied or removed under us leaves no hole")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("out.log"));
+    const auto end = worker_end(*stream);
+    say(end, "before the cut\n");
+    REQUIRE(p.file_becomes(stream->path(), "before the cut\n"));
+    REQUIRE(::truncate(stream->path().c_str(), 0) == 0);
+    say(end, "after\n");
+    CHECK(p.file_becomes(stream->path(), "after\n"));
+    REQUIRE(::truncate(stream->path().c_str(), 3) == 0); // in the middle of a line of ours
+    say(end, "more\n");
+    CHECK(p.file_becomes(stream->path(), "aftmore\n"));
+}
+
+TEST_CASE("log pump: two streams in one file never tear each other's lines")
+{
+    const unsigned seed = std::random_device{}();
+    CAPTURE(seed);
+    std::mt19937 chance{seed};
+    Pumping p;
+    const std::string file = p.path("both.log");
+    const std::unique_ptr<LogStream> streams[] = {p.open(file, 0), p.open(file, 1)};
+    const ipc::UniqueFd ends[] = {worker_end(*streams[0]), worker_end(*streams[1])};
+    std::string pending[2];
+    std::vector<std::string> wanted;
+    for (int number = 0; number < 300; ++number) {
+        for (int worker : {0, 1}) {
+            wanted.push_back(std::to_string(worker) + " " + std::to_string(number) + " " +
+                             std::string(chance() % 90, 'x') + ".");
+            pending[worker] += wanted.back() + "\n";
+        }
+    }
+    // In pieces that end anywhere, with the pump at work in between. The clock stands still: no
+    // unfinished line is ever late.
+    while (!pending[0].empty() || !pending[1].empty()) {
+        const std::size_t worker = chance() % 2;
+        const std::size_t size = std::min<std::size_t>(1 + chance() % 400, pending[worker].size());
+        say(ends[worker], pending[worker].substr(0, size));
+        pending[worker].erase(0, size);
+        p.loop.restart();
+        p.loop.run_one_for(std::chrono::milliseconds{2});
+    }
+    const auto all_there = [&] { return lines_of(content(file)).size() >= wanted.size(); };
+    REQUIRE(run_until(p.loop, all_there));
+    auto lines = lines_of(content(file));
+    for (const char worker : {'0', '1'}) {
+        std::vector<std::string> own, own_wanted;
+        const auto is_own = [&](const std::string& line) { return line[0] == worker; };
+        std::ranges::copy_if(lines, std::back_inserter(own), is_own);
+        std::ranges::copy_if(wanted, std::back_inserter(own_wanted), is_own);
+        CHECK(own == own_wanted);
+    }
+    CHECK(lines.size() == wanted.size());
+}
+
+TEST_CASE("log pump: in a shared file an unfinished line waits 200 ms, then goes out as it stands")
+{
+    Pumping p;
+    const std::string file = p.path("both.log");
+    const auto one = p.open(file, 0);
+    const auto two = p.open(file, 1);
+    const auto end_one = worker_end(*one);
+    const auto end_two = worker_end(*two);
+    say(end_one, "whole\n");
+    REQUIRE(p.file_becomes(file, "whole\n"));
+    say(end_one, "prompt> "); // by the one that has written last
+    p.settle();
+    CHECK(content(file) == "whole\n");
+    say(end_two, "another\n");
+    REQUIRE(p.file_becomes(file, "whole\nanother\n"));
+    p.clock.advance(kUnfinished);
+    REQUIRE(p.file_becomes(file, "whole\nanother\nprompt> "));
+    say(end_one, "answer\n"); // goes on behind its own beginning
+    REQUIRE(p.file_becomes(file, "whole\nanother\nprompt> answer\n"));
+    say(end_one, "prompt> ");
+    p.settle();
+    p.clock.advance(kUnfinished);
+    REQUIRE(p.file_becomes(file, "whole\nanother\nprompt> answer\nprompt> "));
+    say(end_two, "between\n"); // the other one does not write into that line
+    CHECK(p.file_becomes(file, "whole\nanother\nprompt> answer\nprompt> \nbetween\n"));
+}
+
+TEST_CASE("log pump: a file of one stream gets unfinished lines at once")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("out.log"));
+    const auto end = worker_end(*stream);
+    say(end, "Loading");
+    REQUIRE(p.file_becomes(stream->path(), "Loading"));
+    say(end, "...");
+    CHECK(p.file_becomes(stream->path(), "Loading..."));
+}
+
+TEST_CASE("log pump: a worker that dies in mid line leaves it whole, the next starts a new line")
+{
+    for (const int streams : {1, 2}) {
+        CAPTURE(streams);
+        Pumping p;
+        const std::string file = p.path("out.log");
+        const auto stream = p.open(file, 0);
+        const auto other = streams == 2 ? p.open(file, 1) : nullptr;
+        say(worker_end(*stream), "half a li");
+        p.pump.drain(*stream);
+        CHECK(content(file) == "half a li");
+        p.pump.drain(*stream); // nothing to add: the file stays as it is
+        p.settle();
+        CHECK(content(file) == "half a li");
+        say(worker_end(*stream), "the next one\n");
+        CHECK(p.file_becomes(file, "half a li\nthe next one\n"));
+    }
+}
+
+TEST_CASE("log pump: drain takes all that a dead worker has left, in one go")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("out.log"));
+    const std::string all(60'000, 'x');
+    say(worker_end(*stream), all);
+    p.pump.drain(*stream);
+    CHECK(content(stream->path()) == all);
+}
+
+TEST_CASE("log pump: what cannot be written is dropped and told once, and no worker is stopped")
+{
+    for (const int error : {ENOSPC, EIO}) {
+        CAPTURE(error);
+        Pumping p;
+        const auto stream = p.open(p.path("out.log"));
+        const auto end = worker_end(*stream);
+        p.system.faults["splice"] = error;
+        REQUIRE(pour(p, end, std::string(300'000, 'x')));
+        p.pump.drain(*stream); // ends, although every call fails
+        CHECK(content(stream->path()).empty());
+        REQUIRE(p.complaints.size() == 1);
+        CHECK(p.complaints[0] == "cannot write " + stream->path() +
+                                     ", output is dropped: splice: " + ipc::errno_text(error));
+
+        p.system.faults.clear(); // room again
+        say(end, "back\n");
+        REQUIRE(p.file_becomes(stream->path(), "back\n"));
+        p.system.faults["splice"] = error;
+        say(end, "lost\n");
+        CHECK(run_until(p.loop, [&] { return p.complaints.size() == 2; }));
+    }
+}
+
+TEST_CASE("log pump: a file that cannot even be looked at stops nobody either")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("out.log"));
+    const auto end = worker_end(*stream);
+    p.system.faults["fstat"] = EIO;
+    REQUIRE(pour(p, end, std::string(300'000, 'x')));
+    p.pump.drain(*stream);
+    CHECK(content(stream->path()).empty());
+    CHECK(p.complaints.size() == 1);
+}
+
+TEST_CASE("log pump: a file system that cannot splice is copied to, at the end of the file")
+{
+    Pumping p;
+    std::ofstream{p.path("out.log")} << "kept";
+    p.system.faults["splice"] = EINVAL;
+    const auto stream = p.open(p.path("out.log"));
+    const auto end = worker_end(*stream);
+    say(end, "one\n");
+    REQUIRE(p.file_becomes(stream->path(), "kept\none\n"));
+    CHECK(p.pump.size(*stream) == 9);
+    CHECK(p.pump.tail(*stream, 0, 1) == std::vector<std::string>{"one"});
+    REQUIRE(::truncate(stream->path().c_str(), 0) == 0);
+    say(end, "two\n");
+    CHECK(p.file_becomes(stream->path(), "two\n"));
+    CHECK(p.system.calls["splice"] == 1); // asked once, then never again
+}
+
+TEST_CASE("log pump: without a second pipe lines may be torn, but none is lost")
+{
+    Pumping p;
+    const std::string file = p.path("both.log");
+    const auto one = p.open(file, 0);
+    const auto two = p.open(file, 1);
+    p.system.faults["pipe"] = EMFILE;
+    say(worker_end(*one), "one\n");
+    say(worker_end(*two), "two\n");
+    REQUIRE(run_until(p.loop, [&] { return content(file).size() == 8; }));
+    auto lines = lines_of(content(file));
+    std::ranges::sort(lines);
+    CHECK(lines == std::vector<std::string>{"one", "two"});
+}
+
+TEST_CASE("log pump: a tap gets the bytes that the file gets, and costs nothing once it is gone")
+{
+    Pumping p;
+    std::string heard;
+    int from = -1;
+    const auto listen = [&](int worker, StreamKind kind, std::string_view bytes) {
+        CHECK(kind == StreamKind::err);
+        from = worker;
+        heard += bytes;
+    };
+    for (const std::string& file : {p.path("err.log"), std::string{"/dev/null"}}) {
+        CAPTURE(file);
+        heard.clear();
+        const auto stream = p.open(file, 7, StreamKind::err);
+        const auto end = worker_end(*stream);
+        p.pump.set_tap(listen);
+        say(end, "a\nb");
+        REQUIRE(run_until(p.loop, [&] { return heard == "a\nb"; }));
+        CHECK(from == 7);
+        p.pump.set_tap({});
+        say(end, "c\n");
+        p.pump.drain(*stream);
+        CHECK(heard == "a\nb");
+    }
+}
+
+TEST_CASE("log pump: /dev/null takes everything, and a shared one lets nobody wait")
+{
+    Pumping p;
+    const auto one = p.open("/dev/null", 0);
+    const auto two = p.open("/dev/null", 1);
+    const auto end = worker_end(*one);
+    CHECK(pour(p, end, std::string(300'000, 'x')));
+    CHECK(p.complaints.empty());
+    CHECK(p.pump.size(*one) == 0);
+    CHECK(p.pump.tail(*one, 0, 10).empty());
+}
+
+TEST_CASE("log pump: a FIFO without a reader stops neither the daemon nor the worker")
+{
+    Pumping p;
+    const std::string file = p.path("fifo");
+    REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+    const auto stream = p.open(file);
+    const auto end = worker_end(*stream);
+    say(end, "first\n");
+    const ipc::UniqueFd reader{::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+    std::string got;
+    REQUIRE(run_until(p.loop, [&] {
+        char bytes[64];
+        const ssize_t size = ::read(reader.get(), bytes, sizeof bytes);
+        if (size > 0) got.append(bytes, static_cast<std::size_t>(size));
+        return got == "first\n";
+    }));
+    CHECK(pour(p, end, std::string(300'000, 'x'))); // more than the FIFO holds
+    CHECK(p.complaints.size() == 1);
+}
+
+TEST_CASE("log pump: a log that cannot be opened is an error that names it")
+{
+    Pumping p;
+    std::ofstream{p.path("file")} << "";
+    const auto stream =
+        p.pump.open(0, StreamKind::out, p.path("file/out.log"), {::geteuid(), ::getegid()});
+    REQUIRE_FALSE(stream);
+    CHECK(stream.error().text().find(p.path("file")) != std::string::npos);
+}
+
+TEST_CASE("log pump: the tail is what was written since, and no more lines than were asked for")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("err.log"));
+    const auto end = worker_end(*stream);
+    say(end, "of the one before\n");
+    p.pump.drain(*stream);
+    const std::uint64_t since = p.pump.size(*stream);
+    CHECK(p.pump.tail(*stream, since, 5).empty());
+    say(end, "a\nb\nc\nd");
+    p.pump.drain(*stream);
+    CHECK(p.pump.tail(*stream, since, 2) == std::vector<std::string>{"c", "d"});
+    CHECK(p.pump.tail(*stream, since, 9) == std::vector<std::string>{"a", "b", "c", "d"});
+    REQUIRE(::truncate(stream->path().c_str(), 0) == 0);
+    CHECK(p.pump.tail(*stream, since, 9).empty());
+}
