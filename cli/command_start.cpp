@@ -4,6 +4,7 @@
 #include "cli/commands.hpp"
 #include "cli/paths.hpp"
 #include "cli/progress.hpp"
+#include "ipc/wire/attributes.hpp"
 #include "ipc/wire/units.hpp"
 
 #include <CLI/App.hpp>
@@ -61,8 +62,10 @@ public:
         return finish(code);
     }
 
-    int run_restart()
+    /// `method` is "restart" or "reload".
+    int run_again(const char* method)
     {
+        again_ = method;
         Words names;
         int code = kDone;
         for (const std::string& target : options_.targets) {
@@ -104,13 +107,27 @@ private:
                                                     .only = options_.only,
                                                     .attributes = attributes_},
                                                    files());
-        return start_apps(ecosystem, "restart");
+        return again_ == "reload" ? reload_apps(ecosystem) : start_apps(ecosystem, "restart");
+    }
+
+    int reload_apps(const ipc::Ecosystem& ecosystem)
+    {
+        print_diagnostics(ecosystem.diagnostics, context_);
+        if (ipc::has_errors(ecosystem.diagnostics)) return kFailed;
+        return ask("reload",
+                   {{"apps", specifications(ecosystem.apps)}, {"environment", files().environment}},
+                   "reloading");
     }
 
     int start_script(const std::string& script)
     {
         json app = attributes_;
         app["script"] = script;
+        // A file with blanks in its path is no command line, so its first word is no name.
+        const std::string cwd =
+            absolute_path(app.value("cwd", "."), current_folder(), files().environment);
+        if (file_kind(absolute_path(script, cwd, files().environment)) == FileKind::regular)
+            app.emplace("name", ipc::name_of_file(script));
         if (!app_arguments_.empty()) app["args"] = app_arguments_;
         return start_apps(make_app(app, files()), options_.force ? "new" : "error");
     }
@@ -132,7 +149,7 @@ private:
         json params = {{"targets", targets}, {"cwd", current_folder()}};
         if (options_.update_env) params["environment"] = files().environment;
         if (!attributes_.empty()) params["attributes"] = absolute_paths(attributes_);
-        return ask("restart", std::move(params), "restarting");
+        return ask(again_.c_str(), std::move(params), again_ + "ing");
     }
 
     /// The daemon knows nothing of our working directory.
@@ -147,7 +164,7 @@ private:
         return attributes;
     }
 
-    int ask(const char* method, json params, const char* verb)
+    int ask(const char* method, json params, const std::string& verb)
     {
         if (options_.no_wait) params["wait"] = false;
         auto answer = call_with_progress(context_, method, params, verb);
@@ -177,6 +194,7 @@ private:
     Context& context_;
     json attributes_;
     std::unique_ptr<FileContext> files_;
+    std::string again_ = "restart";  ///< how what is managed already is started again
     json processes_ = json::array(); ///< for --json: what all requests answered
     bool changed_ = false;           ///< some request was carried out at least in part
 };
@@ -207,7 +225,9 @@ void add_start(CLI::App& parser, Context& context, const Words& app_arguments)
     });
 }
 
-void add_restart(CLI::App& parser, Context& context, const Words& app_arguments)
+namespace {
+
+void add_again(CLI::App& parser, Context& context, const Words& app_arguments, const char* method)
 {
     auto options = std::make_shared<StartOptions>();
     parser
@@ -215,9 +235,21 @@ void add_restart(CLI::App& parser, Context& context, const Words& app_arguments)
                     "Id, name, namespace, /regex/, 'all' or an ecosystem file")
         ->required();
     add_options(parser, *options);
-    parser.callback([options, &app_arguments, &context] {
-        context.exit_code = Starter{*options, app_arguments, context}.run_restart();
+    parser.callback([options, method, &app_arguments, &context] {
+        context.exit_code = Starter{*options, app_arguments, context}.run_again(method);
     });
+}
+
+} // namespace
+
+void add_restart(CLI::App& parser, Context& context, const Words& app_arguments)
+{
+    add_again(parser, context, app_arguments, "restart");
+}
+
+void add_reload(CLI::App& parser, Context& context, const Words& app_arguments)
+{
+    add_again(parser, context, app_arguments, "reload");
 }
 
 } // namespace cluster::cli

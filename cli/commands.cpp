@@ -23,6 +23,9 @@ const std::vector<Command>& all_commands()
         {"delete", {"del"}, "Stop processes and forget them",
          "  clusterctl delete api worker\n"
          "  clusterctl delete all", add_delete},
+        {"reload", {}, "Replace processes one by one, the new one first",
+         "  clusterctl reload api\n"
+         "  clusterctl reload ecosystem.json", add_reload, true},
         {"scale", {}, "Change how many instances of an app run",
          "  clusterctl scale api 4\n"
          "  clusterctl scale api +2\n"

@@ -50,6 +50,7 @@ struct Command {
 using Words = std::vector<std::string>;
 void add_start(CLI::App& parser, Context& context, const Words& app_arguments);   // command_start
 void add_restart(CLI::App& parser, Context& context, const Words& app_arguments); // command_start
+void add_reload(CLI::App& parser, Context& context, const Words& app_arguments);  // command_start
 void add_stop(CLI::App& parser, Context& context, const Words&);                  // command_control
 void add_delete(CLI::App& parser, Context& context, const Words&);                // command_control
 void add_reset(CLI::App& parser, Context& context, const Words&);                 // command_control

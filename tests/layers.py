@@ -23,7 +23,8 @@ LAYERS = {
 # Libraries: how their headers begin, and the only folders that may include them.
 LIBRARIES = {
     "boost/": {"ipc/net", "supervisor/engine", "supervisor/daemon", "app"},
-    "nlohmann/": {"ipc/wire", "ipc/net", "supervisor/engine", "supervisor/daemon", "cli", "app"},
+    "nlohmann/": {"ipc/wire", "ipc/net", "supervisor/core", "supervisor/engine",
+                  "supervisor/daemon", "cli", "app"},
     "yaml-cpp/": {"ipc/wire"},
     "spdlog/": {"supervisor/engine", "supervisor/daemon", "app"},
     "CLI/": {"cli", "supervisor/daemon"},

@@ -72,6 +72,7 @@ private:
     void greet(const Request& request);
     void push(Item item);
     void write();
+    bool write_now();
     bool refill();
     void arm_write_deadline();
     void answered();

@@ -64,6 +64,7 @@ const Control::Method Control::kMethods[] = {
     {"restart", 1, &Control::restart},
     {"delete", 1, &Control::remove},
     {"reset", 1, &Control::reset},
+    {"reload", 1, &Control::reload},
     {"scale", 1, &Control::scale},
     {"send_signal", 1, &Control::send_signal},
     {"logs.follow", 1, &Control::follow_logs},
@@ -75,7 +76,8 @@ const Control::Method Control::kMethods[] = {
 Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store, Log& log,
                  std::function<void()> quit)
     : supervisor_{supervisor}, loop_{loop}, store_{store}, log_{log}, quit_{std::move(quit)},
-      waiting_{supervisor, loop}, followers_{supervisor}, trim_timer_{loop}
+      waiting_{supervisor, loop}, reloads_{supervisor, waiting_}, followers_{supervisor},
+      trim_timer_{loop}
 {
     supervisor_.observe(
         [this](const Worker& worker, Event event) {
@@ -146,10 +148,11 @@ Control::Outcome Control::act(const SessionPtr& session, const ipc::Request& req
 {
     const auto ids = targets_of(request.params);
     if (!ids) return std::unexpected(ids.error());
+    const std::string cause = asked_by(request.method, *session);
+    cancel_reloads(*ids, cause);
     Waiting::Wait& wait = answer_when_done(session, request);
     for (const int id : *ids)
         waiting_.add(wait, *supervisor_.find(id), goal);
-    const std::string cause = asked_by(request.method, *session);
     for (const int id : *ids) {
         if (Worker* worker = supervisor_.find(id)) supervisor_.ask(*worker, event, cause);
     }
@@ -223,15 +226,18 @@ Control::Outcome Control::kill(const SessionPtr& session, const ipc::Request& re
         // Once the answer is out, and whether or not anybody still reads it.
         boost::asio::post(loop_, [this] { quit_(); });
     });
-    std::vector<int> ids;
-    for (const auto& [id, worker] : supervisor_.workers())
-        ids.push_back(id);
-    for (const int id : ids)
-        waiting_.add(wait, *supervisor_.find(id), Goal::gone);
-    const std::string cause = asked_by("kill", *session);
-    for (const int id : ids)
-        supervisor_.ask(*supervisor_.find(id), Event::delete_asked, cause);
     shutting_down_ = true;
+    const std::string cause = asked_by("kill", *session);
+    reloads_.cancel_all(cause);
+    std::vector<std::uint64_t> keys;
+    for (const Worker* worker : supervisor_.rows()) {
+        waiting_.add(wait, *worker, Goal::gone);
+        keys.push_back(worker->key);
+    }
+    for (const std::uint64_t key : keys) {
+        if (Worker* worker = supervisor_.find_row(key))
+            supervisor_.ask(*worker, Event::delete_asked, cause);
+    }
     waiting_.begin(wait);
     return {};
 }
@@ -243,10 +249,12 @@ void Control::stop_all(std::function<void()> done)
     store_.flush();
     Waiting::Wait& wait =
         waiting_.prepare({}, [done = std::move(done)](const WaitResult&) { done(); });
-    for (const auto& [id, worker] : supervisor_.workers())
+    const std::string cause = "the daemon was told to stop";
+    reloads_.cancel_all(cause);
+    for (Worker* worker : supervisor_.rows()) {
         waiting_.add(wait, *worker, Goal::down);
-    for (const auto& [id, worker] : supervisor_.workers())
-        supervisor_.ask(*worker, Event::stop_asked, "the daemon was told to stop");
+        supervisor_.ask(*worker, Event::stop_asked, cause);
+    }
     waiting_.begin(wait);
 }
 
@@ -256,21 +264,25 @@ Waiting::Wait& Control::answer_when_done(const SessionPtr& session, const ipc::R
     std::weak_ptr<ipc::Session> weak = session;
     const json id = request.id;
     return waiting_.prepare(
-        [weak, id](const WaitProgress& progress) {
-            const auto to = weak.lock();
-            if (!to || !to->open()) return;
-            to->notify(ipc::notification_frame(
-                "progress",
-                {{"request", id},
-                 {"done", progress.done},
-                 {"total", progress.total},
-                 {"failed", progress.failed},
-                 {"process",
-                  {{"id", progress.id}, {"name", progress.name}, {"status", progress.status}}}}));
-        },
+        [this, weak, id](const WaitProgress& progress) { send_progress(weak, id, progress); },
         [this, weak, request](const WaitResult& result) {
             if (const auto to = weak.lock()) answer(to, request, result);
         });
+}
+
+void Control::send_progress(const std::weak_ptr<ipc::Session>& session, const json& request_id,
+                            const WaitProgress& progress)
+{
+    const auto to = session.lock();
+    if (!to || !to->open()) return;
+    to->notify(ipc::notification_frame(
+        "progress",
+        {{"request", request_id},
+         {"done", progress.done},
+         {"total", progress.total},
+         {"failed", progress.failed},
+         {"process",
+          {{"id", progress.id}, {"name", progress.name}, {"status", progress.status}}}}));
 }
 
 void Control::answer(const SessionPtr& session, const ipc::Request& request,

@@ -5,11 +5,13 @@
 #include "ipc/net/server.hpp"
 #include "supervisor/daemon/followers.hpp"
 #include "supervisor/daemon/store.hpp"
+#include "supervisor/engine/reloads.hpp"
 #include "supervisor/engine/supervisor.hpp"
 #include "supervisor/engine/waiting.hpp"
 
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,6 +58,9 @@ private:
     Outcome restart(const SessionPtr& session, const ipc::Request& request);
     Outcome scale(const SessionPtr& session, const ipc::Request& request);
 
+    // Replacing processes one by one (control_reload.cpp).
+    Outcome reload(const SessionPtr& session, const ipc::Request& request);
+
     // Acting on workers (control.cpp).
     Outcome stop(const SessionPtr& session, const ipc::Request& request);
     Outcome remove(const SessionPtr& session, const ipc::Request& request);
@@ -76,7 +81,24 @@ private:
     std::vector<int> resize(const AppPtr& app, int wanted, Waiting::Wait& wait,
                             const std::string& cause);
     void start_worker(Worker& worker, Waiting::Wait& wait, const std::string& cause);
+    using Revised = std::map<AppPtr, AppPtr>; ///< what was declared → what is from now on
     ipc::RpcResult<AppPtr> revise(const Worker& worker, const ipc::json& params);
+    ipc::RpcResult<Revised> revise_all(const std::vector<int>& ids, const ipc::json& params);
+
+    struct Joint;
+    struct ReloadPart {
+        std::string name;
+        std::vector<int> ids;
+        AppPtr app; ///< what the new processes are made from
+    };
+    ipc::RpcResult<std::vector<ReloadPart>> parts_of(const ipc::json& params);
+    void reload_part(const ReloadPart& part, const std::shared_ptr<Joint>& joint,
+                     const std::string& cause);
+    void part_done(const std::shared_ptr<Joint>& joint, WaitResult part);
+    /// Something else is wanted of these workers: a reload of their app ends.
+    void cancel_reloads(const std::vector<int>& ids, const std::string& cause);
+    void send_progress(const std::weak_ptr<ipc::Session>& session, const ipc::json& request_id,
+                       const WaitProgress& progress);
     Outcome act(const SessionPtr& session, const ipc::Request& request, Event event, Goal goal);
 
     /// A wait that answers `request` when it is over, unless the client said wait: false.
@@ -97,6 +119,7 @@ private:
     Log& log_;
     std::function<void()> quit_;
     Waiting waiting_;
+    Reloads reloads_;
     Followers followers_;
     std::vector<std::weak_ptr<const ipc::Environment>> environments_;
     boost::asio::steady_timer trim_timer_;

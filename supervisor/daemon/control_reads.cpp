@@ -114,8 +114,8 @@ Control::Outcome Control::unfollow(const SessionPtr& session, const ipc::Request
         return ipc::invalid_param("/subscription", "a subscription's number", number);
     // Not get<int>, as above.
     const auto wide = number.get<std::int64_t>();
-    const bool known = wide >= 0 && wide <= INT32_MAX &&
-                       followers_.unfollow(session, static_cast<int>(wide));
+    const bool known =
+        wide >= 0 && wide <= INT32_MAX && followers_.unfollow(session, static_cast<int>(wide));
     if (!known) {
         return std::unexpected(RpcError{.code = ipc::kNotFound,
                                         .message = "no subscription " + ipc::dump(number),

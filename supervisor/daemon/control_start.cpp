@@ -3,11 +3,15 @@
 
 #include "ipc/wire/attributes.hpp"
 #include "supervisor/daemon/render.hpp"
+#include "supervisor/sys/leftovers.hpp"
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -100,7 +104,7 @@ ipc::RpcResult<std::vector<Control::AppPtr>> Control::declare_all(const json& pa
             return std::unexpected(
                 RpcError{.code = ipc::kFailed,
                          .message = fmt::format("{}: {}", name, app.error().text()),
-                         .data = {{"name", name}}});
+                         .data = {{"failures", json::array()}, {"processes", json::array()}}});
         }
         declared.push_back(std::move(*app));
     }
@@ -158,6 +162,7 @@ std::vector<int> Control::start_app(const AppPtr& app, Existing existing, Waitin
             known, [&](int id) { return supervisor_.find(id)->spec().script != app->spec.script; });
     }
     if (existing == Existing::fresh) known.clear();
+    cancel_reloads(known, cause);
     for (const int id : known) {
         Worker& worker = *supervisor_.find(id);
         supervisor_.change(worker, app);
@@ -222,9 +227,10 @@ Control::Outcome Control::scale(const SessionPtr& session, const ipc::Request& r
     const std::string text = given.is_string() ? given.get<std::string>() : ipc::dump(given);
     const auto wanted = parse_scale(text, static_cast<int>(ids.size()), supervisor_.cpus());
     if (!wanted) {
-        return std::unexpected(RpcError{.code = ipc::kInvalidParams,
-                                        .message = wanted.error(),
-                                        .data = {{"path", "/instances"}}});
+        return std::unexpected(
+            RpcError{.code = ipc::kInvalidParams,
+                     .message = wanted.error(),
+                     .data = {{"path", "/instances"}, {"expected", "a number of instances"}}});
     }
 
     const AppPtr& current = supervisor_.find(ids.front())->app;
@@ -238,6 +244,7 @@ Control::Outcome Control::scale(const SessionPtr& session, const ipc::Request& r
     }
     const std::string cause =
         fmt::format("scale asked by {} (uid {})", session->client(), session->uid());
+    cancel_reloads(ids, cause);
     Waiting::Wait& wait = answer_when_done(session, request);
     for (const int id : ids) {
         Worker& worker = *supervisor_.find(id);
@@ -277,31 +284,39 @@ ipc::RpcResult<Control::AppPtr> Control::revise(const Worker& worker, const json
         RpcError{.code = ipc::kFailed, .message = app.error().text(), .data = nullptr});
 }
 
+ipc::RpcResult<Control::Revised> Control::revise_all(const std::vector<int>& ids,
+                                                     const json& params)
+{
+    Revised revised;
+    if (!params.contains("environment") && !params.contains("attributes")) return revised;
+    for (const int id : ids) {
+        const Worker& worker = *supervisor_.find(id);
+        if (revised.contains(worker.app)) continue;
+        auto app = revise(worker, params);
+        if (!app) return std::unexpected(app.error());
+        revised[worker.app] = std::move(*app);
+    }
+    return revised;
+}
+
 Control::Outcome Control::restart(const SessionPtr& session, const ipc::Request& request)
 {
     const auto ids = targets_of(request.params);
     if (!ids) return std::unexpected(ids.error());
-    std::map<AppPtr, AppPtr> revised; // what was declared → what is from now on
-    if (request.params.contains("environment") || request.params.contains("attributes")) {
-        for (const int id : *ids) {
-            const Worker& worker = *supervisor_.find(id);
-            if (revised.contains(worker.app)) continue;
-            auto app = revise(worker, request.params);
-            if (!app) return std::unexpected(app.error());
-            revised[worker.app] = std::move(*app);
-        }
-    }
+    const auto revised = revise_all(*ids, request.params);
+    if (!revised) return std::unexpected(revised.error());
     const std::string cause =
         fmt::format("restart asked by {} (uid {})", session->client(), session->uid());
+    cancel_reloads(*ids, cause);
     Waiting::Wait& wait = answer_when_done(session, request);
     for (const int id : *ids) {
         Worker& worker = *supervisor_.find(id);
-        if (const auto found = revised.find(worker.app); found != revised.end())
+        if (const auto found = revised->find(worker.app); found != revised->end())
             supervisor_.change(worker, found->second);
         waiting_.add(wait, worker, Goal::up);
         supervisor_.ask(worker, Event::restart_asked, cause);
     }
-    for (const auto& [before, app] : revised) {
+    for (const auto& [before, app] : *revised) {
         if (app->spec.instances != before->spec.instances)
             resize(app, resolve_instances(app->spec.instances, supervisor_.cpus()), wait, cause);
     }
@@ -313,6 +328,14 @@ void Control::restore()
 {
     const auto saved = store_.load();
     if (!saved) return;
+    // Nothing of an older daemon may run beside what is started now.
+    std::set<std::string> unique_ids;
+    for (const SavedWorker& row : saved->workers)
+        unique_ids.insert(row.unique_id);
+    const auto ended = kill_leftovers(supervisor_.system(), unique_ids, {::getpid(), ::getppid()});
+    if (ended > 0)
+        log_.warn(fmt::format("{} processes of a daemon that was killed were still there: SIGKILL",
+                              ended));
     std::vector<AppPtr> apps;
     for (const SavedApp& app : saved->apps) {
         auto declared = supervisor_.declare(app.spec, intern(*app.inherited));

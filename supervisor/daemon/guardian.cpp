@@ -72,7 +72,7 @@ Result<void> Guardian::start()
     auto file = system_.open(paths.pid, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (!file) return std::unexpected(file.error());
     if (auto written = system_.write(file->get(), pid.data(), pid.size()); !written)
-        return std::unexpected(written.error());
+        return fail(written.error().code, "write " + paths.pid);
     if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) return fail(errno, "become subreaper");
     watch_signals();
     return start_manager();
@@ -202,8 +202,9 @@ void Guardian::kill_the_rest()
 void Guardian::finish(int code)
 {
     exit_code_ = code;
-    (void)system_.unlink(options_.paths.socket);
+    // In this order: where the socket is gone and the pid file is not, we were killed.
     (void)system_.unlink(options_.paths.pid);
+    (void)system_.unlink(options_.paths.socket);
     loop_.stop();
 }
 

@@ -1,6 +1,7 @@
 // clusterd: one binary plays guardian and manager. Started by clusterctl (`--daemon`), by a service
 // manager or a person (`--foreground`), or by the guardian (`--manager`).
 #include "ipc/base/home.hpp"
+#include "ipc/base/standard_fds.hpp"
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/manager.hpp"
 
@@ -87,6 +88,7 @@ int run_guardian(const Options& options)
 
 int main(int argc, char** argv)
 {
+    ipc::open_missing_standard_fds();
     // Small is the point: one arena, and freed memory goes back instead of staying for later.
     ::mallopt(M_ARENA_MAX, 1);
     ::mallopt(M_TRIM_THRESHOLD, 64 * 1024);

@@ -156,6 +156,17 @@ bool is_pm2_key(std::string_view name)
     return std::ranges::find(keys, name) != std::end(keys);
 }
 
+/// What a worker is told of itself. PM2 shows it in pm2_env alone and not in pm2_env.env, and
+/// scripts count how often it is there.
+bool is_own_variable(std::string_view name, const ipc::AppSpec& spec)
+{
+    static constexpr std::string_view names[] = {
+        "exec_interpreter", "exec_mode",       "instances",       "name",
+        "namespace",        "pm_cwd",          "pm_err_log_path", "pm_id",
+        "pm_exec_path",     "pm_out_log_path", "pm_pid_path"};
+    return name == spec.instance_var || std::ranges::find(names, name) != std::end(names);
+}
+
 void pm2_policy(Object& object, const Worker& worker)
 {
     const ipc::AppSpec& spec = worker.spec();
@@ -184,7 +195,7 @@ void pm2_environment(Object& object, Supervisor& supervisor, const Worker& worke
     {
         Object env{object.key("env")};
         for (const auto& [name, value] : environment)
-            env.text(name, value);
+            if (!is_own_variable(name, spec)) env.text(name, value);
     }
     object.flag("merge_logs", spec.merged_logs());
     object.number("instances", resolve_instances(spec.instances, supervisor.cpus()));
@@ -203,7 +214,7 @@ void pm2_environment(Object& object, Supervisor& supervisor, const Worker& worke
     object.flag("vizion_running", false);
     const auto number = environment.find(spec.instance_var); // first, as PM2 has it
     if (number != environment.end() && !is_pm2_key(number->first))
-        object.text(number->first, number->second);
+        object.number(number->first, worker.instance);
     for (auto entry = environment.begin(); entry != environment.end(); ++entry) {
         if (entry != number && !is_pm2_key(entry->first)) object.text(entry->first, entry->second);
     }

@@ -62,8 +62,8 @@ const std::vector<ProcessStat>& Supervisor::process_table()
 std::vector<pid_t> Supervisor::familiar() const
 {
     std::vector<pid_t> pids{::getpid()};
-    pids.reserve(workers_.size() + 1);
-    for (const auto& [id, worker] : workers_) {
+    pids.reserve(rows_.size() + 1);
+    for (const auto& [key, worker] : rows_) {
         if (worker->alive()) pids.push_back(worker->pid);
     }
     return pids;
@@ -92,6 +92,7 @@ void Supervisor::signal_all(const std::vector<ProcessStat>& processes, int signa
 
 void Supervisor::begin_stop(Worker& worker)
 {
+    if (drain_node(worker)) return;
     signal_all(members(worker), worker.spec().kill_signal);
 }
 
@@ -108,19 +109,13 @@ void Supervisor::kill_tree(Worker& worker)
 void Supervisor::on_exit(Worker& worker)
 {
     const auto status = around_.system.wait(worker.pid);
-    if (status && !*status) { // not yet: the pidfd told of a thread group that is still going
-        worker.exit_watch->async_wait(
-            boost::asio::posix::stream_descriptor::wait_read,
-            [this, id = worker.id, generation = worker.generation](error_code cancelled) {
-                Worker* found = cancelled ? nullptr : find(id);
-                if (found && found->generation == generation) on_exit(*found);
-            });
-        return;
-    }
+    // The pidfd may tell of the first thread's end while others are still going.
+    if (status && !*status) return watch_exit(worker);
     logs_.drain(*worker.out);
     logs_.drain(*worker.err);
     record_exit(worker, status ? **status : ipc::ExitStatus{});
     worker.exit_watch.reset();
+    worker.node.reset();
     worker.pid = 0;
     sampler_.forget(worker.id);
     settle_exit(worker);
@@ -158,12 +153,7 @@ void Supervisor::settle_exit(Worker& worker)
         const Gone gone{.status = worker.last_status.value_or(ipc::ExitStatus{}),
                         .uptime = around_.clock.now() - worker.started_at,
                         .since_created = around_.clock.now() - worker.created_at};
-        const int id = worker.id;
-        const std::string pid_path = worker.pid_path;
-        happen(worker, Event::gone, gone);
-        const Worker* after = find(id);
-        if (!after || !after->alive()) (void)around_.system.unlink(pid_path);
-        return;
+        return happen(worker, Event::gone, gone);
     }
     const bool asked = worker.life.state == State::stopping && !worker.tree_killed;
     if (!asked) {
@@ -179,8 +169,8 @@ void Supervisor::sweep_later(Worker& worker)
     worker.sweep_pause = std::clamp(worker.sweep_pause * 2, kFirstSweep, kLongestSweep);
     worker.sweep.expires_after(worker.sweep_pause);
     worker.sweep.async_wait(
-        [this, id = worker.id, generation = worker.generation](error_code cancelled) {
-            Worker* found = cancelled ? nullptr : find(id);
+        [this, key = worker.key, generation = worker.generation](error_code cancelled) {
+            Worker* found = cancelled ? nullptr : find_row(key);
             if (!found || found->generation != generation) return;
             const bool overdue =
                 found->tree_killed && around_.clock.now() - found->kill_sent_at > kUnkillableAfter;

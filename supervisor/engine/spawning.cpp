@@ -17,8 +17,6 @@ namespace {
 
 using boost::system::error_code;
 
-constexpr int kSpawnsPerTurn = 8; ///< some milliseconds, then whoever else waits is served
-
 /// PM2: characters outside [A-Za-z0-9.-] of a name become '-' in file names.
 std::string file_name(std::string name)
 {
@@ -73,24 +71,27 @@ WorkerIdentity Supervisor::identity_of(const Worker& worker) const
             .pid_file = worker.pid_path};
 }
 
-void Supervisor::spawn_soon(Worker& worker)
+/// Each exit and each start is a turn of the loop of its own: in a crash storm of hundreds, clients
+/// are served in between.
+void Supervisor::do_soon(const Worker& worker, Chore::What what)
 {
-    spawn_queue_.push_back(worker.id);
-    if (!std::exchange(spawn_posted_, true))
-        boost::asio::post(around_.loop, [this] { spawn_queued(); });
+    chores_.push_back({.key = worker.key, .generation = worker.generation, .what = what});
+    if (!std::exchange(chore_posted_, true))
+        boost::asio::post(around_.loop, [this] { do_one_chore(); });
 }
 
-void Supervisor::spawn_queued()
+void Supervisor::do_one_chore()
 {
-    spawn_posted_ = false;
-    for (int count = 0; count < kSpawnsPerTurn && !spawn_queue_.empty(); ++count) {
-        Worker* worker = find(spawn_queue_.front());
-        spawn_queue_.pop_front();
-        // Stopped, deleted or queued a second time meanwhile.
-        if (worker && worker->life.state == State::launching && worker->tree == 0) spawn(*worker);
-    }
-    if (!spawn_queue_.empty() && !std::exchange(spawn_posted_, true))
-        boost::asio::post(around_.loop, [this] { spawn_queued(); });
+    const Chore chore = chores_.front();
+    chores_.pop_front();
+    // First: what follows may throw the worker away, and must not keep the others from their turn.
+    chore_posted_ = !chores_.empty();
+    if (chore_posted_) boost::asio::post(around_.loop, [this] { do_one_chore(); });
+    Worker* worker = find_row(chore.key);
+    if (!worker || worker->generation != chore.generation) return;
+    if (chore.what == Chore::What::exit) return on_exit(*worker);
+    // Stopped, deleted or queued a second time meanwhile: nothing to start.
+    if (worker->life.state == State::launching && worker->tree == 0) spawn(*worker);
 }
 
 void Supervisor::spawn(Worker& worker)
@@ -110,6 +111,8 @@ void Supervisor::spawn(Worker& worker)
     plan.fds = {null_.get(), out->get(), err->get()};
     for (const auto& listener : worker.app->listeners)
         plan.fds.push_back(listener->socket.get());
+    const auto channel = open_node_channel(worker, plan, *identity);
+    if (!channel) return spawn_failed(worker, channel.error().text());
     worker.err_since = logs_.size(*worker.err);
 
     auto launched = around_.launcher.launch(plan);
@@ -121,7 +124,9 @@ void Supervisor::spawn(Worker& worker)
     const auto about = read_stat(around_.system, worker.pid);
     worker.start_time = about ? about->start_time : 0;
     write_pid_file(worker);
-    watch_exit(worker, std::move(launched->pidfd));
+    worker.exit_watch.emplace(around_.loop, launched->pidfd.get());
+    (void)launched->pidfd.release(); // the descriptor owns it now
+    watch_exit(worker);
     if (worker.spec().max_memory_restart > 0) watch_memory();
     happen(worker, Event::ready);
 }
@@ -167,6 +172,10 @@ LaunchPlan Supervisor::plan_launch(const Worker& worker,
     ipc::Environment environment = environment_of(worker);
     if (identity && !identity->home.empty() && !spec.env.contains("HOME"))
         environment["HOME"] = identity->home; // PM2: not the home of whoever started it
+    // Of whoever started us, if that is a Node worker itself: such a channel is not open here.
+    for (const char* name :
+         {"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"})
+        environment.erase(name);
     plan.environment.reserve(environment.size() + 3);
     for (const auto& [name, value] : environment)
         plan.environment.push_back(name + "=" + value);
@@ -188,30 +197,40 @@ void Supervisor::spawn_failed(Worker& worker, std::string why)
     happen(worker, Event::spawn_failed);
 }
 
-/// A pid file that cannot be written is told and stops nothing: the worker runs.
+/// A pid file that cannot be written is told and stops nothing: the worker runs. Not opened with
+/// O_TRUNC: ext4 writes a file out at once that was truncated to nothing and closed.
 void Supervisor::write_pid_file(const Worker& worker)
 {
     const std::string pid = std::to_string(worker.pid);
-    auto file = around_.system.open(worker.pid_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    constexpr int flags = O_WRONLY | O_CREAT;
+    auto file = around_.system.open(worker.pid_path, flags, 0644);
     if (!file && file.error().code == std::errc::no_such_file_or_directory) {
         (void)around_.system.make_directories(
             worker.pid_path.substr(0, worker.pid_path.rfind('/')));
-        file = around_.system.open(worker.pid_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+        file = around_.system.open(worker.pid_path, flags, 0644);
     }
-    const auto written = file ? around_.system.write(file->get(), pid.data(), pid.size())
-                              : ipc::Result<std::size_t>{std::unexpected(file.error())};
-    if (!written) around_.log.warn("pid file: " + written.error().text());
+    if (!file) return around_.log.warn("pid file: " + file.error().text());
+    const auto written = around_.system.write(file->get(), pid.data(), pid.size());
+    const auto cut = around_.system.ftruncate(file->get(), static_cast<off_t>(pid.size()));
+    if (!written || !cut)
+        around_.log.warn("pid file " + worker.pid_path + ": " +
+                         (written ? cut.error() : written.error()).text());
 }
 
-void Supervisor::watch_exit(Worker& worker, ipc::UniqueFd pidfd)
+/// Not the file of the other half of a reload, which has the same name.
+void Supervisor::remove_pid_file(const Worker& worker)
 {
-    worker.exit_watch.emplace(around_.loop, pidfd.get());
-    (void)pidfd.release(); // the descriptor owns it now
+    const Worker* shown = find(worker.id);
+    if (!shown || shown == &worker || !shown->alive()) (void)around_.system.unlink(worker.pid_path);
+}
+
+void Supervisor::watch_exit(Worker& worker)
+{
     worker.exit_watch->async_wait(
         boost::asio::posix::stream_descriptor::wait_read,
-        [this, id = worker.id, generation = worker.generation](error_code cancelled) {
-            Worker* found = cancelled ? nullptr : find(id);
-            if (found && found->generation == generation) on_exit(*found);
+        [this, key = worker.key, generation = worker.generation](error_code cancelled) {
+            Worker* found = cancelled ? nullptr : find_row(key);
+            if (found && found->generation == generation) do_soon(*found, Chore::What::exit);
         });
 }
 

@@ -79,19 +79,68 @@ Supervisor::declare(ipc::AppSpec spec, std::shared_ptr<const ipc::Environment> i
     return app;
 }
 
+Worker* Supervisor::find_row(std::uint64_t key)
+{
+    const auto row = rows_.find(key);
+    return row == rows_.end() ? nullptr : row->second;
+}
+
+std::vector<Worker*> Supervisor::rows() const
+{
+    std::vector<Worker*> all;
+    for (const auto& [key, worker] : rows_)
+        all.push_back(worker);
+    return all;
+}
+
+/// What every new row gets, shown or hidden.
+Worker& Supervisor::prepare_row(Worker& worker, int instance, std::string unique_id)
+{
+    worker.key = next_key_++;
+    worker.instance = instance;
+    worker.unique_id = unique_id.empty() ? new_unique_id(around_.system) : std::move(unique_id);
+    worker.created_at = around_.clock.now();
+    worker.created_wall_ms = around_.clock.wall_ms();
+    name_files(worker);
+    rows_[worker.key] = &worker;
+    return worker;
+}
+
 Worker& Supervisor::add(std::shared_ptr<const App> app, int instance, int id, std::string unique_id)
 {
     const int number = id < 0 ? next_id_ : id;
     next_id_ = std::max(next_id_, number + 1);
-    auto worker = std::make_unique<Worker>(around_.loop, number, std::move(app));
-    worker->instance = instance;
-    worker->unique_id = unique_id.empty() ? new_unique_id(around_.system) : std::move(unique_id);
-    worker->created_at = around_.clock.now();
-    worker->created_wall_ms = around_.clock.wall_ms();
-    name_files(*worker);
-    Worker& row = *worker;
-    workers_[number] = std::move(worker);
-    return row;
+    auto& row = workers_[number];
+    row = std::make_unique<Worker>(around_.loop, number, std::move(app));
+    return prepare_row(*row, instance, std::move(unique_id));
+}
+
+Worker& Supervisor::add_successor(const Worker& worker, std::shared_ptr<const App> app)
+{
+    auto row = std::make_unique<Worker>(around_.loop, worker.id, std::move(app));
+    Worker& successor = prepare_row(*row, worker.instance, {});
+    successor.life.restarts = worker.life.restarts;
+    hidden_[successor.key] = std::move(row);
+    return successor;
+}
+
+Worker& Supervisor::promote(Worker& successor)
+{
+    auto row = hidden_.extract(successor.key);
+    std::swap(workers_.at(successor.id), row.mapped());
+    Worker& old = *row.mapped();
+    row.key() = old.key;
+    hidden_.insert(std::move(row));
+    ++successor.life.restarts;
+    sampler_.forget(successor.id);
+    return old;
+}
+
+void Supervisor::abandon(Worker& successor, std::string cause)
+{
+    const int id = successor.id;
+    ask(successor, Event::delete_asked, std::move(cause));
+    if (const Worker* stays = find(id); stays && stays->alive()) write_pid_file(*stays);
 }
 
 void Supervisor::change(Worker& worker, std::shared_ptr<const App> app)
@@ -134,6 +183,9 @@ void Supervisor::happen(Worker& worker, Event event, const Gone& gone)
         worker.timer.cancel();
         around_.log.info(fmt::format("{}:{} {} -- {} --> {}", worker.spec().name, worker.id,
                                      name_of(before), name_of(event), name_of(next.next.state)));
+        if (next.next.state == State::stopped || next.next.state == State::errored)
+            leave_node_cluster(worker);
+        if (worker.tree == 0 && next.next.state != State::launching) remove_pid_file(worker);
     }
     if (observer_) observer_(worker, event);
     perform(worker, next);
@@ -145,7 +197,7 @@ void Supervisor::perform(Worker& worker, const Step& next)
     case Effect::none:
         break;
     case Effect::spawn:
-        spawn(worker);
+        do_soon(worker, Chore::What::spawn);
         break;
     case Effect::ask_then_timer:
         if (worker.tree == 0) return happen(worker, Event::gone); // its turn to spawn never came
@@ -168,9 +220,9 @@ void Supervisor::arm(Worker& worker, milliseconds delay)
 {
     worker.timer.expires_after(delay);
     worker.timer.async_wait(
-        [this, id = worker.id, generation = worker.generation](error_code cancelled) {
+        [this, key = worker.key, generation = worker.generation](error_code cancelled) {
             if (cancelled) return;
-            Worker* found = find(id);
+            Worker* found = find_row(key);
             if (found && found->generation == generation) happen(*found, Event::timer_fired);
         });
 }
@@ -179,7 +231,8 @@ void Supervisor::remove(Worker& worker)
 {
     if (removed_) removed_(worker);
     sampler_.forget(worker.id);
-    workers_.erase(worker.id);
+    rows_.erase(worker.key);
+    if (hidden_.erase(worker.key) == 0) workers_.erase(worker.id);
     if (workers_.empty()) next_id_ = 0; // PM2: ids start over with an empty table
     std::erase_if(listeners_, [](const auto& entry) { return entry.second.expired(); });
 }

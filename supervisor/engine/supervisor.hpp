@@ -48,6 +48,10 @@ public:
 
     [[nodiscard]] const Workers& workers() const { return workers_; }
     [[nodiscard]] Worker* find(int id);
+    /// By key: rows of a reload too, which are in nobody's list.
+    [[nodiscard]] Worker* find_row(std::uint64_t key);
+    /// Every row, also those that a reload starts or drains.
+    [[nodiscard]] std::vector<Worker*> rows() const;
     /// Ids of the workers of one app, in order of their instance number.
     [[nodiscard]] std::vector<int> of_app(std::string_view name) const;
 
@@ -58,6 +62,12 @@ public:
     /// A new row, stopped. `id` -1 takes the next free one.
     Worker& add(std::shared_ptr<const App> app, int instance, int id = -1,
                 std::string unique_id = {});
+    /// A hidden row beside `worker` with the same id and instance number: the new half of a reload.
+    Worker& add_successor(const Worker& worker, std::shared_ptr<const App> app);
+    /// The successor takes its place in the table; the old row is hidden from now on. Answers it.
+    Worker& promote(Worker& successor);
+    /// The successor came to nothing: the row in the table has its pid file again.
+    void abandon(Worker& successor, std::string cause);
     /// What the next process of the worker is made from.
     void change(Worker& worker, std::shared_ptr<const App> app);
     /// Start, stop, restart, delete. `cause` says who asked, for events and `describe`.
@@ -84,23 +94,41 @@ public:
     void observe(Observer observer, OnRemoved removed);
 
 private:
+    /// Something to be done for a worker in a turn of the loop of its own.
+    struct Chore {
+        enum class What { spawn, exit };
+        std::uint64_t key;
+        unsigned generation;
+        What what;
+    };
+
     // Transitions (supervisor.cpp).
     void happen(Worker& worker, Event event, const Gone& gone = {});
     void perform(Worker& worker, const Step& step);
     void arm(Worker& worker, milliseconds delay);
     void remove(Worker& worker);
+    Worker& prepare_row(Worker& worker, int instance, std::string unique_id);
 
     // Starting (spawning.cpp).
-    void spawn_soon(Worker& worker);
-    void spawn_queued();
+    void do_soon(const Worker& worker, Chore::What what);
+    void do_one_chore();
     void spawn(Worker& worker);
     ipc::Result<void> prepare_streams(Worker& worker, const std::optional<Identity>& identity);
     LaunchPlan plan_launch(const Worker& worker, const std::optional<Identity>& identity) const;
     void spawn_failed(Worker& worker, std::string why);
     void write_pid_file(const Worker& worker);
-    void watch_exit(Worker& worker, ipc::UniqueFd pidfd);
+    void remove_pid_file(const Worker& worker);
+    void watch_exit(Worker& worker);
     void name_files(Worker& worker);
     WorkerIdentity identity_of(const Worker& worker) const;
+
+    // Node's cluster mode (node_workers.cpp).
+    /// Adds the channel to the plan; the worker's end comes back, to be kept until the launch.
+    ipc::Result<ipc::UniqueFd> open_node_channel(Worker& worker, LaunchPlan& plan,
+                                                 const std::optional<Identity>& identity);
+    /// True when the worker finishes what it has in hand first, and is sent kill_signal then.
+    bool drain_node(Worker& worker);
+    void leave_node_cluster(Worker& worker);
 
     // Ending (ending.cpp).
     void begin_stop(Worker& worker);
@@ -122,11 +150,15 @@ private:
     LogPump logs_;
     Sampler sampler_;
     Workers workers_;
+    std::map<std::uint64_t, std::unique_ptr<Worker>> hidden_; ///< by key: halves of reloads
+    std::map<std::uint64_t, Worker*> rows_;                   ///< all, by key
+    std::uint64_t next_key_ = 1;
     std::map<std::string, std::weak_ptr<Listener>> listeners_;
+    std::map<std::string, std::weak_ptr<NodeHandles>> node_handles_; ///< by name of the app
     Observer observer_;
     OnRemoved removed_;
-    std::deque<int> spawn_queue_; ///< ids; a few are spawned each turn, so that clients never wait
-    bool spawn_posted_ = false;
+    std::deque<Chore> chores_;
+    bool chore_posted_ = false;
     ipc::UniqueFd null_; ///< stdin of every worker
     int next_id_ = 0;
     int cpus_ = 1;

@@ -50,21 +50,22 @@ Waiting::Wait& Waiting::prepare(OnProgress on_progress, OnDone on_done)
 
 void Waiting::add(Wait& wait, const Worker& worker, Goal goal)
 {
-    const auto [entry, fresh] = wait.entries.try_emplace(worker.id);
+    const auto [entry, fresh] = wait.entries.try_emplace(worker.key);
     if (fresh) ++wait.open;
     entry->second.goal = goal; // the last word counts: restarted, then scaled away
+    entry->second.id = worker.id;
     entry->second.name = worker.spec().name;
 }
 
 void Waiting::begin(Wait& wait)
 {
     wait.begun = true;
-    for (auto& [id, entry] : wait.entries) {
+    for (auto& [key, entry] : wait.entries) {
         if (entry.done) continue;
-        if (const Worker* worker = supervisor_.find(id))
+        if (const Worker* worker = supervisor_.find_row(key))
             evaluate(wait, *worker, entry, std::nullopt);
         else
-            finish_entry(wait, id, entry, std::nullopt);
+            finish_entry(wait, key, entry, std::nullopt);
     }
     finish_ready_waits();
 }
@@ -72,7 +73,7 @@ void Waiting::begin(Wait& wait)
 void Waiting::on_transition(const Worker& worker, Event event)
 {
     for (Wait& wait : waits_) {
-        const auto entry = wait.entries.find(worker.id);
+        const auto entry = wait.entries.find(worker.key);
         if (entry == wait.entries.end() || entry->second.done) continue;
         evaluate(wait, worker, entry->second, event);
     }
@@ -82,14 +83,14 @@ void Waiting::on_transition(const Worker& worker, Event event)
 void Waiting::on_removed(const Worker& worker)
 {
     for (Wait& wait : waits_) {
-        const auto entry = wait.entries.find(worker.id);
+        const auto entry = wait.entries.find(worker.key);
         if (entry == wait.entries.end() || entry->second.done) continue;
         std::optional<WaitFailure> failure;
-        if (entry->second.goal == Goal::up) {
+        if (entry->second.goal == Goal::up || entry->second.goal == Goal::stable) {
             failure = failure_of(worker, "stop");
             failure->reason = "deleted meanwhile";
         }
-        finish_entry(wait, worker.id, entry->second, std::move(failure));
+        finish_entry(wait, worker.key, entry->second, std::move(failure));
     }
     finish_ready_waits();
 }
@@ -98,9 +99,9 @@ void Waiting::evaluate(Wait& wait, const Worker& worker, Entry& entry, std::opti
 {
     const State state = worker.life.state;
     if (event == Event::unkillable)
-        return finish_entry(wait, worker.id, entry, failure_of(worker, "stop"));
+        return finish_entry(wait, worker.key, entry, failure_of(worker, "stop"));
     if (entry.goal == Goal::down) {
-        if (state == State::stopped) finish_entry(wait, worker.id, entry, std::nullopt);
+        if (state == State::stopped) finish_entry(wait, worker.key, entry, std::nullopt);
         return;
     }
     if (entry.goal == Goal::gone) return;
@@ -110,16 +111,17 @@ void Waiting::evaluate(Wait& wait, const Worker& worker, Entry& entry, std::opti
     if (state == State::launching || (!event && state == State::online)) entry.launched = true;
     if (event == Event::restart_asked) entry.launched = false; // its end is no failure
     if (event == Event::spawn_failed)
-        return finish_entry(wait, worker.id, entry, failure_of(worker, "launch"));
+        return finish_entry(wait, worker.key, entry, failure_of(worker, "launch"));
     if (event == Event::gone && launched_before) {
         auto failure =
             ended_as_wanted(worker) ? std::nullopt : std::optional{failure_of(worker, "exit")};
-        return finish_entry(wait, worker.id, entry, std::move(failure));
+        return finish_entry(wait, worker.key, entry, std::move(failure));
     }
-    if (event == Event::stop_asked && (state == State::stopping || state == State::stopped)) {
+    const bool given_up = event == Event::stop_asked || event == Event::delete_asked;
+    if (given_up && (state == State::stopping || state == State::stopped)) {
         WaitFailure failure = failure_of(worker, "stop");
         failure.reason = worker.cause;
-        return finish_entry(wait, worker.id, entry, std::move(failure));
+        return finish_entry(wait, worker.key, entry, std::move(failure));
     }
     if (state == State::online && entry.launched) look_later();
 }
@@ -145,19 +147,20 @@ WaitFailure Waiting::failure_of(const Worker& worker, std::string stage)
     return failure;
 }
 
-void Waiting::finish_entry(Wait& wait, int id, Entry& entry, std::optional<WaitFailure> failure)
+void Waiting::finish_entry(Wait& wait, std::uint64_t key, Entry& entry,
+                           std::optional<WaitFailure> failure)
 {
     entry.done = true;
     --wait.open;
     const bool failed = failure.has_value();
     if (failure) wait.failures.push_back(std::move(*failure));
     if (!wait.on_progress) return;
-    const Worker* worker = supervisor_.find(id);
+    const Worker* worker = supervisor_.find_row(key);
     const bool removed = !worker || entry.goal == Goal::gone;
     const int total = static_cast<int>(wait.entries.size());
     wait.on_progress({.done = total - wait.open,
                       .total = total,
-                      .id = id,
+                      .id = entry.id,
                       .name = entry.name,
                       .status = removed ? "deleted" : std::string{name_of(worker->life.state)},
                       .failed = failed});
@@ -171,8 +174,9 @@ void Waiting::finish_ready_waits()
             continue;
         }
         WaitResult result{.ids = {}, .failures = std::move(wait->failures)};
-        for (const auto& [id, entry] : wait->entries)
-            result.ids.push_back(id);
+        for (const auto& [key, entry] : wait->entries)
+            result.ids.push_back(entry.id);
+        std::ranges::sort(result.ids); // keys are in the order of birth
         // After this turn: the transition that brought us here is still being carried out.
         boost::asio::post(look_timer_.get_executor(),
                           [done = std::move(wait->on_done), result = std::move(result)]() mutable {
@@ -197,12 +201,12 @@ void Waiting::look()
 {
     bool more = false;
     for (Wait& wait : waits_) {
-        for (auto& [id, entry] : wait.entries) {
-            if (entry.done || entry.goal != Goal::up || !entry.launched) continue;
-            const Worker* worker = supervisor_.find(id);
+        for (auto& [key, entry] : wait.entries) {
+            if (entry.done || !entry.launched) continue;
+            const Worker* worker = supervisor_.find_row(key);
             if (!worker || worker->life.state != State::online) continue;
             if (at_rest(*worker, entry))
-                finish_entry(wait, id, entry, std::nullopt);
+                finish_entry(wait, key, entry, std::nullopt);
             else
                 more = true;
         }
@@ -214,6 +218,7 @@ void Waiting::look()
 bool Waiting::at_rest(const Worker& worker, Entry& entry)
 {
     if (supervisor_.clock().now() - worker.started_at >= worker.spec().min_uptime) return true;
+    if (entry.goal == Goal::stable) return false;
     std::uint64_t cpu = 0;
     bool asleep = true;
     for (const pid_t pid : live_tree(supervisor_.system(), worker.pid)) {

@@ -19,9 +19,10 @@
 namespace cluster::supervisor {
 
 enum class Goal {
-    up,   ///< online and at rest
-    down, ///< stopped
-    gone, ///< removed from the table
+    up,     ///< online and at rest
+    stable, ///< online and alive for min_uptime
+    down,   ///< stopped
+    gone,   ///< removed from the table
 };
 
 struct WaitFailure {
@@ -69,6 +70,7 @@ public:
 private:
     struct Entry {
         Goal goal = Goal::up;
+        int id = 0;
         std::string name;
         bool done = false;
         bool launched = false;      ///< since the wait began
@@ -76,7 +78,8 @@ private:
     };
 
     void evaluate(Wait& wait, const Worker& worker, Entry& entry, std::optional<Event> event);
-    void finish_entry(Wait& wait, int id, Entry& entry, std::optional<WaitFailure> failure);
+    void finish_entry(Wait& wait, std::uint64_t key, Entry& entry,
+                      std::optional<WaitFailure> failure);
     void finish_ready_waits();
     void look_later();
     void look();
@@ -93,7 +96,7 @@ class Waiting::Wait {
     friend class Waiting;
     OnProgress on_progress;
     OnDone on_done;
-    std::map<int, Entry> entries;
+    std::map<std::uint64_t, Entry> entries; ///< by the worker's key
     std::vector<WaitFailure> failures;
     int open = 0;
     bool begun = false;

@@ -7,6 +7,7 @@
 #include "ipc/wire/app_spec.hpp"
 #include "supervisor/core/lifecycle.hpp"
 #include "supervisor/engine/log_pump.hpp"
+#include "supervisor/engine/node_cluster.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -53,7 +54,8 @@ struct Worker {
     {
     }
 
-    int id;
+    int id;                ///< what users see; an old and a new process share it during a reload
+    std::uint64_t key = 0; ///< of this row alone, never used again: what late events look up
     std::shared_ptr<const App> app;
     int instance = 0;
     std::string unique_id; ///< in the environment of its whole tree
@@ -79,8 +81,10 @@ struct Worker {
     std::unique_ptr<LogStream> out, err;
     std::uint64_t err_since = 0; ///< size of the error file when this process started
     std::optional<boost::asio::posix::stream_descriptor> exit_watch; ///< the pidfd
-    boost::asio::steady_timer timer; ///< kill timeout or restart delay, by state
-    boost::asio::steady_timer sweep; ///< looks for what is left of the tree
+    std::shared_ptr<NodeHandles> node_handles; ///< of its app in Node's cluster mode, until at rest
+    std::unique_ptr<NodeMember> node;          ///< our end of the process's channel
+    boost::asio::steady_timer timer;           ///< kill timeout or restart delay, by state
+    boost::asio::steady_timer sweep;           ///< looks for what is left of the tree
 
     [[nodiscard]] const ipc::AppSpec& spec() const { return app->spec; }
     [[nodiscard]] bool alive() const { return pid != 0; }

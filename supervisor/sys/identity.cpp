@@ -96,6 +96,9 @@ ipc::Result<std::optional<Identity>> look_up_identity(const std::string& user,
         identity.gid = *gid;
     }
     if (identity.uid == ::geteuid() && identity.gid == ::getegid()) return std::nullopt;
+    if (::geteuid() != 0)
+        return ipc::fail(EPERM, (user.empty() ? "become group " + group : "become user " + user) +
+                                    ", which takes a daemon that runs as root");
     if (user.empty()) {
         identity.user = std::to_string(identity.uid);
         identity.groups = {identity.gid};

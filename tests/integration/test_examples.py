@@ -54,6 +54,15 @@ class Examples(ClusterTestCase):
                 self.ctl("delete", file, cwd=self.example)
                 shutil.rmtree(self.example)
 
+    def test_node_cluster(self):
+        self.copy("node-cluster")
+        self.start("ecosystem.json")
+        pids = {process["pid"] for process in self.json("list")["processes"]}
+        self.assertEqual(len(pids), 2)
+        seen = set()
+        self.wait_for(lambda: seen.add(self.answers()["pid"]) or seen == pids, what="both")
+        self.stops_in_good_time("ecosystem.json")
+
     def test_python(self):
         for file in "ecosystem.json", "ecosystem.yaml":
             with self.subTest(file):
@@ -100,7 +109,7 @@ class Examples(ClusterTestCase):
 
     def test_each_example_is_tested(self):
         folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
-        self.assertEqual(folders, {"node-http", "python", "shell", "cpp-app"})
+        self.assertEqual(folders, {"node-http", "node-cluster", "python", "shell", "cpp-app"})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Start, stop, restart, delete, scale, reset: what the user asked for has happened when it says so."""
+import json
 import os
 import pathlib
+import shutil
 import signal
 import unittest
 
@@ -34,6 +36,28 @@ class Lifecycle(ClusterTestCase):
         for row in rows:
             self.assertTrue(is_alive(row["pid"]))
             self.assertFalse(is_alive(before[row["id"]]))
+
+    def test_awkward_names_and_paths_are_names_and_paths(self):
+        folder = self.dir / "a folder"
+        folder.mkdir()
+        script = folder / "my worker.sh"
+        shutil.copy(self.worker("sleeps.sh"), script)
+        self.ctl("start", script)
+        self.ctl("start", "--name", "-x", script)  # options in front of the target
+        self.ctl("start", "--name", "näme 🎉", script)
+        self.assertEqual(set(self.processes_by_name()), {"my worker", "-x", "näme 🎉"})
+        self.ctl("stop", "--", "-x")
+        self.ctl("stop", "näme 🎉")
+        self.assertEqual({name: rows[0]["status"] for name, rows in self.processes_by_name().items()},
+                         {"my worker": "online", "-x": "stopped", "näme 🎉": "stopped"})
+
+    def test_jlist_shows_what_a_worker_is_told_of_itself_in_pm2_env_alone(self):
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "api", "-i", "2")
+        for number, row in enumerate(json.loads(self.ctl("jlist").out)):
+            self.assertEqual(row["pm2_env"]["NODE_APP_INSTANCE"], number)
+            self.assertNotIn("NODE_APP_INSTANCE", row["pm2_env"]["env"])
+            self.assertNotIn("pm_id", row["pm2_env"]["env"])
+            self.assertIn("unique_id", row["pm2_env"]["env"])
 
     def test_a_hundred_apps_in_one_file_are_all_online(self):
         file = self.ecosystem(*({"name": f"app-{number}", "script": self.worker("sleeps.sh")}

@@ -1,0 +1,2 @@
+// Serves nobody and never ends by itself.
+setInterval(() => {}, 1000);
