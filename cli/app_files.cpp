@@ -116,9 +116,11 @@ void print_diagnostics(const ipc::Diagnostics& diagnostics, Context& context)
 ipc::Ecosystem load_apps(const FileRequest& request, FileContext& files)
 {
     ipc::Ecosystem ecosystem = load_ecosystem(request.path, request.env_name, files);
-    if (ipc::has_errors(ecosystem.diagnostics)) return ecosystem;
-    choose(ecosystem, request);
-    fill_in(ecosystem, request);
+    if (!ipc::has_errors(ecosystem.diagnostics)) {
+        choose(ecosystem, request);
+        fill_in(ecosystem, request);
+    }
+    // Also after an error: a missing script of another app is told at once, not the next time.
     for (ipc::AppSpec& app : ecosystem.apps)
         resolve_app(app, request.path, files, ecosystem.diagnostics);
     return ecosystem;

@@ -136,7 +136,9 @@ void AppOptions::add_to(CLI::App& parser)
         if (row.kind == Kind::numbers)
             option->delimiter(',');
         else
-            option->expected(1)->type_name(row.kind == Kind::number ? "VALUE" : "TEXT");
+            // Else an option that fills a vector would swallow the target that follows its value.
+            option->expected(1)->allow_extra_args(false)->type_name(
+                row.kind == Kind::number ? "VALUE" : "TEXT");
         option->multi_option_policy(row.kind == Kind::text || row.kind == Kind::number
                                         ? CLI::MultiOptionPolicy::TakeLast
                                         : CLI::MultiOptionPolicy::TakeAll);
@@ -175,9 +177,10 @@ bool takes_value(std::string_view word)
 
 std::string unsupported_option(const std::vector<std::string>& arguments)
 {
-    for (const std::string& word : arguments) {
-        const std::string_view name = std::string_view{word}.substr(0, word.find('='));
+    for (auto word = arguments.begin(); word != arguments.end(); ++word) {
+        const std::string_view name = std::string_view{*word}.substr(0, word->find('='));
         if (std::ranges::find(kUnsupported, name) != kUnsupported.end()) return std::string{name};
+        if (takes_value(*word) && word + 1 != arguments.end()) ++word; // `--name -x`
     }
     return {};
 }

@@ -2,11 +2,13 @@
 #include "cli/commands.hpp"
 #include "cli/daemon_starter.hpp"
 #include "cli/progress.hpp"
+#include "ipc/base/home.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <poll.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <string>
@@ -49,12 +51,24 @@ int say_stopped(Context& context, const char* what)
     return kDone;
 }
 
+/// A daemon that was killed leaves its pid file behind, and may leave workers running, which the
+/// next daemon would start anew.
+bool was_killed(const std::string& home)
+{
+    return ::access(ipc::HomePaths{home}.pid.c_str(), F_OK) == 0;
+}
+
 int run_kill(Context& context)
 {
     const std::string& home = context.session.home();
     auto client = ipc::Client::connect(home);
-    if (!client && means_no_daemon(client.error()))
-        return say_stopped(context, "No daemon is running");
+    if (!client && means_no_daemon(client.error())) {
+        if (!was_killed(home)) return say_stopped(context, "No daemon is running");
+        // Only a daemon can find what is left and forget it.
+        if (const auto pong = context.session.call("ping", json::object()); !pong)
+            return context.fail(pong.error());
+        client = ipc::Client::connect(home);
+    }
     if (!client) return context.fail(client.error().text(), kNoDaemon);
 
     Progress progress{context, "stopping"};
@@ -69,6 +83,7 @@ int run_kill(Context& context)
     if (!wait_for_end(home, context.clock))
         return answer ? context.fail("all processes are stopped, but the daemon does not end")
                       : context.fail(answer.error());
+    if (code == ipc::kUnreachable && was_killed(home)) return context.fail(answer.error());
     context.info("[v] All Applications Stopped");
     return say_stopped(context, "[v] Daemon Stopped");
 }

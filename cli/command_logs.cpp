@@ -257,6 +257,7 @@ void add_logs(CLI::App& parser, Context& context, const Words&)
     auto options = std::make_shared<LogOptions>();
     parser.add_option("target", options->target, "Id, name, namespace or /regex/; all without it");
     parser.add_option("--lines", options->lines, "How many lines of each file come first")
+        ->check(CLI::Range(0, 1'000'000'000))
         ->capture_default_str();
     parser.add_flag("--nostream", options->nostream, "Print those and end");
     parser.add_flag("--err", options->only_err, "Only stderr");

@@ -221,6 +221,10 @@ std::expected<ipc::Client, std::string> connect_or_start(const std::string& home
                                                          const ipc::Clock& clock,
                                                          const std::function<void()>& on_start)
 {
+    // The daemon would make one of that name below "/", where it runs.
+    if (!home.starts_with('/'))
+        return std::unexpected(
+            failure(home, "it is a relative path, and the working directory is not there"));
     const milliseconds deadline = clock.now() + kDeadline;
     milliseconds wait = kFirstWait;
     milliseconds next_spawn{0};

@@ -1,6 +1,7 @@
 // clusterctl: parse, call, print. Builds the real clock, system and descriptors, and nothing else.
 #include "cli/run.hpp"
 #include "ipc/base/home.hpp"
+#include "ipc/base/standard_fds.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 int main(int argc, char** argv)
 {
     using namespace cluster;
+    ipc::open_missing_standard_fds();
     // A reader that goes away must not end the command half-way through its work.
     std::signal(SIGPIPE, SIG_IGN);
 

@@ -131,7 +131,7 @@ int run_without_command(const CommandLine& line, Context& context)
 
 int run(const std::vector<std::string>& words, Context& context)
 {
-    const CommandLine line = cut_command_line(words);
+    CommandLine line = cut_command_line(words);
     // So that errors of the command line itself are JSON too.
     context.json_output = std::ranges::find(line.arguments, "--json") != line.arguments.end();
     if (line.command.empty()) return run_without_command(line, context);
@@ -139,11 +139,15 @@ int run(const std::vector<std::string>& words, Context& context)
     const Command* command = find_command(line.command);
     if (command == nullptr) return unknown_command(line.command, context);
 
-    if (!line.app_arguments.empty() && !command->takes_app_arguments)
-        return context.fail(fmt::format("{} takes nothing behind --", command->name), kUsage);
     if (const std::string option = unsupported_option(line.arguments); !option.empty())
         return context.fail(
             fmt::format("{}: the option {} is not supported yet", command->name, option), kUsage);
+    if (!line.app_arguments.empty() && !command->takes_app_arguments) {
+        // No option stands behind "--": `clusterctl stop -- -x` means the app "-x".
+        line.arguments.emplace_back("--");
+        line.arguments.insert(line.arguments.end(), line.app_arguments.begin(),
+                              line.app_arguments.end());
+    }
     return parse_and_run(*command, line, context);
 }
 

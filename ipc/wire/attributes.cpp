@@ -206,17 +206,21 @@ std::string app_label(const json& app, std::size_t index)
     return "app " + shown(name);
 }
 
+std::string name_of_file(std::string_view path)
+{
+    while (path.size() > 1 && path.ends_with('/'))
+        path.remove_suffix(1);
+    path.remove_prefix(std::min(path.rfind('/') + 1, path.size()));
+    const auto dot = path.rfind('.');
+    return std::string{dot == 0 || dot == path.npos ? path : path.substr(0, dot)};
+}
+
 std::string default_name(std::string_view script)
 {
     const auto first = script.find_first_not_of(" \t");
     if (first == script.npos) return {};
     script.remove_prefix(first);
-    script = script.substr(0, script.find_first_of(" \t\n"));
-    while (script.size() > 1 && script.ends_with('/'))
-        script.remove_suffix(1);
-    script.remove_prefix(std::min(script.rfind('/') + 1, script.size()));
-    const auto dot = script.rfind('.');
-    return std::string{dot == 0 || dot == script.npos ? script : script.substr(0, dot)};
+    return name_of_file(script.substr(0, script.find_first_of(" \t\n")));
 }
 
 bool is_attribute(std::string_view key)

@@ -35,8 +35,11 @@ struct Where {
 /// How messages call an app: `app "api"` by its name or script, else `app 2` by its place.
 [[nodiscard]] std::string app_label(const nlohmann::json& app, std::size_t index);
 
-/// PM2's rule: the script's basename without its last extension; a name that starts with a dot
-/// keeps it. For a command line in one string, of its first word.
+/// PM2's rule: the file's basename without its last extension; a name that starts with a dot
+/// keeps it.
+[[nodiscard]] std::string name_of_file(std::string_view path);
+
+/// `name_of_file` of the script; of the first word when it is a command line in one string.
 [[nodiscard]] std::string default_name(std::string_view script);
 
 /// True when `key` is an attribute under any of its names, or an `env_<name>`.

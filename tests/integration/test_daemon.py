@@ -61,11 +61,7 @@ class Daemon(ClusterTestCase):
 
     def test_a_stale_socket_and_a_stale_lock_stop_nobody(self):
         self.ctl("ping")
-        for pid in self.daemons():
-            os.kill(pid, signal.SIGSTOP)  # so that neither can react to the other's death
-        for pid in self.daemons():
-            os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not self.daemons(), what="both to be dead")
+        self.kill_both_daemons()
         self.assertTrue((self.home / "clusterd.sock").exists())
         self.assertTrue(self.json("ping"))
 
@@ -101,6 +97,51 @@ class Daemon(ClusterTestCase):
         self.assertNotEqual(after["pid"], before["pid"])
         # Two daemons and three workers, whichever way they came to be.
         wait_for(lambda: len(self.processes()) == 5, what="five processes in all")
+
+    def kill_both_daemons(self):
+        for pid in self.daemons():
+            os.kill(pid, signal.SIGSTOP)  # so that neither can react to the other's death
+        for pid in self.daemons():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not self.daemons(), what="both to be dead")
+
+    def start_and_lose_the_daemon(self):
+        """Pid of the one worker, which runs on without anybody."""
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "api")
+        wait_for(lambda: (self.home / "state.json").exists()
+                 and '"wanted":true' in (self.home / "state.json").read_text(),
+                 what="the state on disk")
+        pid = self.json("list")["processes"][0]["pid"]
+        self.kill_both_daemons()
+        self.assertTrue(is_alive(pid))
+        return pid
+
+    def test_what_both_daemons_left_running_is_ended_before_it_is_started_again(self):
+        old = self.start_and_lose_the_daemon()
+        row = wait_for(lambda: [row for row in self.json("list")["processes"]
+                                if row["status"] == "online"], what="the worker online")[0]
+        self.assertNotEqual(row["pid"], old)
+        self.assertFalse(is_alive(old))
+        self.assertEqual(len(self.processes()), 3)
+
+    def test_kill_ends_what_a_killed_daemon_left_running(self):
+        self.start_and_lose_the_daemon()
+        self.ctl("kill")
+        self.assertEqual(self.processes(), [])
+        self.assertEqual(self.json("list")["processes"], [])
+
+    def test_a_command_with_closed_descriptors_starts_the_daemon_and_works(self):
+        line = f"exec '{BIN}/clusterctl' start '{self.worker('sleeps.sh')}' --name api <&- >&- 2>&-"
+        done = subprocess.run(["sh", "-c", line], env=self.environment(), timeout=60)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(self.json("list")["processes"][0]["status"], "online")
+
+    def test_a_relative_home_in_a_folder_that_is_gone_is_refused(self):
+        line = f"mkdir gone && cd gone && rmdir ../gone && exec '{BIN}/clusterctl' ping"
+        done = subprocess.run(["sh", "-c", line], env=self.environment({"CLUSTER_HOME": "home"}),
+                              cwd=self.dir, capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("the working directory is not there", done.stderr)
 
     def test_a_guardian_that_dies_takes_nobody_along(self):
         self.ctl("start", self.worker("sleeps.sh"), "--name", "api")

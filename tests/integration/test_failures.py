@@ -82,6 +82,16 @@ class Failures(ClusterTestCase):
                     self.assertEqual((row["status"], row["restarts"]), ("errored", 0))
                 self.ctl("delete", "all", check=False)
 
+    def test_faults_in_the_text_and_in_the_file_system_are_told_together(self):
+        file = self.ecosystem({"name": "one", "script": self.worker("sleeps.sh"), "instances": "x"},
+                              {"name": "two", "script": "./nowhere.sh"},
+                              {"name": "three", "script": self.worker("sleeps.sh")})
+        done = self.ctl("start", file, check=False)
+        self.assertEqual(done.code, 1)
+        self.assertIn('app "one": instances must be', done.err)
+        self.assertIn(f'app "two": script not found: {self.dir}/nowhere.sh', done.err)
+        self.assertEqual(self.json("list")["processes"], [])
+
     def test_a_folder_that_vanishes_later_is_told_at_the_next_restart(self):
         folder = self.dir / "work"
         folder.mkdir()

@@ -64,6 +64,19 @@ Ran run_words(const std::vector<std::string>& words)
     return ran;
 }
 
+/// The words that are no options, and no values of options.
+std::vector<std::string> targets_of(std::vector<std::string> words)
+{
+    CLI::App parser;
+    AppOptions options;
+    std::vector<std::string> targets;
+    parser.add_option("target", targets);
+    options.add_to(parser);
+    std::reverse(words.begin(), words.end());
+    parser.parse(words);
+    return targets;
+}
+
 json attributes_of(std::vector<std::string> words)
 {
     CLI::App parser;
@@ -151,6 +164,20 @@ TEST_CASE("options: PM2's spellings become attributes")
     }
 }
 
+TEST_CASE("options: a value is one word, so that the target may follow it")
+{
+    const std::vector<std::vector<std::string>> rows{
+        {"-n", "api", "a.js"},      {"-i", "4", "a.js"},
+        {"-i", "-1", "a.js"},       {"--cwd", "/tmp", "a.js"},
+        {"--listen", "80", "a.js"}, {"--filter-env", "AWS", "a.js", "--filter-env", "GIT"},
+        {"a.js", "-n", "api"},      {"--no-autorestart", "a.js", "-k", "1"},
+    };
+    for (const auto& words : rows) {
+        CAPTURE(words[0]);
+        CHECK(targets_of(words) == std::vector<std::string>{"a.js"});
+    }
+}
+
 TEST_CASE("options: messages name the option that the user wrote")
 {
     CHECK(option_of("instances") == "--instances");
@@ -169,9 +196,11 @@ TEST_CASE("usage errors name what is wrong and exit with 2")
         {{"qqqqqqqqq"}, "unknown command 'qqqqqqqqq'; `clusterctl help`"},
         {{"start", "a.js", "--watch"}, "start: the option --watch is not supported yet"},
         {{"start", "a.js", "--cron=@daily"}, "start: the option --cron is not supported yet"},
+        {{"start", "--name", "-c", "-x", "a.js"}, "start: the option -x is not supported yet"},
+        {{"logs", "--lines", "-1"}, "Value -1 not in range 0 to 1000000000"},
         {{"start", "a.js", "--bogus"}, "--bogus (the program's own arguments go behind --)"},
         {{"list", "--bogus"}, "list: The following argument was not expected: --bogus"},
-        {{"list", "--", "x"}, "list takes nothing behind --"},
+        {{"list", "--", "x"}, "list: The following arguments were not expected: x"},
         {{"stop"}, "stop: target is required"},
         {{"list", "--sort", "size"}, "--sort must name one of"},
         {{"env", "api"}, "env takes the id of a process"},

@@ -57,7 +57,8 @@ public:
     {
         if (request.method == "echo") return session->respond(request, request.params);
         if (request.method == "fail")
-            return session->respond(request, RpcError{.code = 7, .message = "no", .data = {{"a", 1}}});
+            return session->respond(request,
+                                    RpcError{.code = 7, .message = "no", .data = {{"a", 1}}});
         if (request.method == "big") {
             return session->respond(request, [left = 40](std::string& out) mutable {
                 if (left == 40) out += "[\"";
@@ -75,7 +76,8 @@ public:
         if (request.method == "flood") {
             bool kept = true;
             const std::string frame = notification_frame("log", {{"x", std::string(100'000, 'y')}});
-            for (int sent = 0; sent < 1000 && kept; ++sent) kept = session->notify(frame);
+            for (int sent = 0; sent < 1000 && kept; ++sent)
+                kept = session->notify(frame);
             flood_refused.set_value(!kept);
             return;
         }
@@ -152,11 +154,10 @@ TEST_CASE("net: notifications come before the answer, in order")
     REQUIRE(client);
     json seen = json::array();
     const auto answer =
-        client->call("progress", json::object(),
-                     [&](std::string_view method, const json& params) {
-                         CHECK(method == "progress");
-                         seen.push_back(params["done"]);
-                     });
+        client->call("progress", json::object(), [&](std::string_view method, const json& params) {
+            CHECK(method == "progress");
+            seen.push_back(params["done"]);
+        });
     CHECK(answer.value() == "done");
     CHECK(seen == json{1, 2});
 }
@@ -216,7 +217,8 @@ TEST_CASE("net: a line over 8 MiB gets an error and a closed connection")
 {
     Fixture fixture;
     const UniqueFd fd = connect_raw(fixture.home);
-    std::thread sender{[&] { send_raw(fd.get(), kHello + std::string(kMaxRequestBytes + 2, 'x')); }};
+    std::thread sender{
+        [&] { send_raw(fd.get(), kHello + std::string(kMaxRequestBytes + 2, 'x')); }};
     const std::string text = read_to_end(fd.get()); // ends: the server has closed
     sender.join();
     CHECK(text.find("-32600") != std::string::npos);

@@ -12,7 +12,8 @@ namespace {
 std::vector<std::string> all(FrameReader& reader)
 {
     std::vector<std::string> frames;
-    while (const auto frame = reader.next()) frames.emplace_back(*frame);
+    while (const auto frame = reader.next())
+        frames.emplace_back(*frame);
     return frames;
 }
 
@@ -27,7 +28,8 @@ TEST_CASE("frames: however the stream is cut, the same lines come out")
         std::vector<std::string> got;
         for (std::size_t at = 0; at < stream.size(); at += piece) {
             REQUIRE(reader.push(stream.substr(at, piece)));
-            for (auto& frame : all(reader)) got.push_back(std::move(frame));
+            for (auto& frame : all(reader))
+                got.push_back(std::move(frame));
         }
         CHECK(got == std::vector<std::string>{"one", "two", "three"});
         CHECK(reader.rest() == "fo");

@@ -321,6 +321,22 @@ TEST_CASE("identity: nobody to change to is empty, a name or number that is not 
     CHECK(look_up_identity("4000000000", "").error().text() == "unknown user 4000000000");
 }
 
+TEST_CASE("identity: only root becomes somebody else")
+{
+    const uid_t before = ::geteuid();
+    const std::string other = before == 0 ? "root" : "daemon";
+    if (before == 0) REQUIRE(::seteuid(65534) == 0);
+    const auto user = look_up_identity(other, "");
+    const auto group = look_up_identity("", "12345");
+    REQUIRE(::seteuid(before) == 0);
+    REQUIRE(!user);
+    CHECK(user.error().text() == "become user " + other +
+                                     ", which takes a daemon that runs as root: operation not "
+                                     "permitted");
+    REQUIRE(!group);
+    CHECK(group.error().text().starts_with("become group 12345, which takes"));
+}
+
 TEST_CASE("identity: a user brings along its group, groups and home; a group may be given instead")
 {
     const auto root = look_up_identity("root", "12345").value();
