@@ -157,9 +157,16 @@ private:
     /// PM2's rule, for files that do not say.
     void choose_exec_mode()
     {
-        if (spec_.exec_mode_given || !spec_.instances) return;
         const std::string program = std::filesystem::path{spec_.interpreter}.filename();
-        if (program == "node" || program == "bun") spec_.exec_mode = ipc::ExecMode::cluster;
+        const bool knows_cluster = program == "node" || program == "bun";
+        if (spec_.exec_mode == ipc::ExecMode::cluster && !knows_cluster) {
+            error("exec_mode", "exec_mode \"cluster\" is Node's own and has no effect with " +
+                                   (program == "none" ? "a program of its own" : program) +
+                                   ": declare `listen` to share a socket");
+            diagnostics_.back().severity = ipc::Severity::warning;
+        }
+        if (spec_.exec_mode_given || !spec_.instances) return;
+        if (knows_cluster) spec_.exec_mode = ipc::ExecMode::cluster;
         spec_.exec_mode_given = spec_.exec_mode == ipc::ExecMode::cluster;
     }
 

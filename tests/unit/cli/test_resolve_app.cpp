@@ -211,6 +211,16 @@ TEST_CASE("resolve: node with instances is cluster mode unless the file says oth
     CHECK(mode({{"script", "a.sh"}, {"instances", 2}}) == ExecMode::fork);
 }
 
+TEST_CASE("resolve: cluster mode without node is warned about and starts all the same")
+{
+    Folder folder;
+    folder.program("bash");
+    folder.file("work/a.sh", "");
+    const std::string text = folder.complaint({{"script", "a.sh"}, {"exec_mode", "cluster"}});
+    CHECK(text.find("warning: ") != std::string::npos);
+    CHECK(text.find("listen") != std::string::npos);
+}
+
 TEST_CASE("resolve: what cannot be found or run is told with its path")
 {
     Folder folder;
