@@ -101,6 +101,7 @@ void Supervisor::spawn(Worker& worker)
     worker.launch_fault.clear();
     auto identity = look_up_identity(worker.spec().uid, worker.spec().gid);
     if (!identity) return spawn_failed(worker, identity.error().text());
+    worker.user_home = *identity ? (*identity)->home : "";
     if (auto ready = prepare_streams(worker, *identity); !ready)
         return spawn_failed(worker, ready.error().text());
 
@@ -170,8 +171,6 @@ LaunchPlan Supervisor::plan_launch(const Worker& worker,
     std::ranges::copy(spec.args, std::back_inserter(plan.argv));
 
     ipc::Environment environment = environment_of(worker);
-    if (identity && !identity->home.empty() && !spec.env.contains("HOME"))
-        environment["HOME"] = identity->home; // PM2: not the home of whoever started it
     // Of whoever started us, if that is a Node worker itself: such a channel is not open here.
     for (const char* name :
          {"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"})

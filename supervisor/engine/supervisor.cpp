@@ -245,7 +245,12 @@ Usage Supervisor::usage(const Worker& worker)
 
 ipc::Environment Supervisor::environment_of(const Worker& worker) const
 {
-    return worker_environment(worker.spec(), *worker.app->inherited, identity_of(worker));
+    ipc::Environment environment =
+        worker_environment(worker.spec(), *worker.app->inherited, identity_of(worker));
+    // PM2: with `uid` it is that user's home, not the home of whoever started it.
+    if (!worker.user_home.empty() && !worker.spec().env.contains("HOME"))
+        environment["HOME"] = worker.user_home;
+    return environment;
 }
 
 std::vector<std::string> Supervisor::last_errors(const Worker& worker)

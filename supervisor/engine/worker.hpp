@@ -60,6 +60,7 @@ struct Worker {
     int instance = 0;
     std::string unique_id; ///< in the environment of its whole tree
     std::string out_path, err_path, pid_path;
+    std::string user_home; ///< of `uid`, known since the first launch; "" the inherited one stays
     Lifecycle life;
 
     pid_t pid = 0;                ///< 0 when no process of it is alive or unreaped

@@ -177,6 +177,8 @@ class Surroundings(ClusterTestCase):
         self.assertEqual(facts["uid"], pwd.getpwnam("nobody").pw_uid)
         self.assertEqual(facts["gid"], grp.getgrnam("nogroup").gr_gid)
         self.assertNotIn(0, facts["groups"])
+        home = pwd.getpwnam("nobody").pw_dir
+        self.assertEqual((facts["env"]["HOME"], self.json("env", 0)["env"]["HOME"]), (home, home))
         pipe = facts["fds"]["1"]
         self.assertTrue(pipe.startswith("pipe:"), pipe)
 
