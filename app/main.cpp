@@ -1,9 +1,9 @@
 // clusterapp: the bundled HTTP server. Its settings come from the environment, so that any
 // supervisor can run it; see `clusterapp --help`.
 #include "app/listener.hpp"
-#include "ipc/base/notify.hpp"
 #include "app/options.hpp"
 #include "app/server.hpp"
+#include "ipc/base/notify.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>

@@ -179,8 +179,8 @@ TEST_CASE("render: jlist shows the values that scripts read")
     CHECK(env["instances"] == 2);
     CHECK(env["NODE_APP_INSTANCE"] == 1); // PM2 section 15: a number, and not in `env`
     CHECK_FALSE(env["env"].contains("NODE_APP_INSTANCE"));
-    CHECK(env["USER"] == "u");              // the environment, flat …
-    CHECK(env["env"]["USER"] == "u");       // … and as an object
+    CHECK(env["USER"] == "u");        // the environment, flat
+    CHECK(env["env"]["USER"] == "u"); // and as an object
     CHECK(env["version"] == "N/A");
 
     m.launcher.end(worker.pid, {.code = 3, .signal = 0});
