@@ -25,6 +25,8 @@ from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("CLUSTER_BIN", ROOT / "build/dev/bin")).resolve()
+# AddressSanitizer's own bookkeeping grows with every allocation: bounds on memory are wider there.
+SANITIZED = (BIN / "clusterd").exists() and b"__asan_init" in (BIN / "clusterd").read_bytes()
 WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
 
 
@@ -143,7 +145,11 @@ class ClusterTestCase(unittest.TestCase):
         """That of a user with nothing special, and this test's home. None removes a variable."""
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith(("CLUSTER_", "PM2_", "LISTEN_", "NOTIFY_"))}
-        merged = kept | {"CLUSTER_HOME": str(self.home)} | (extra or {})
+        # A sanitized daemon keeps what it has freed, to catch late uses; it must stay small enough
+        # for the tests that look at its memory.
+        sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+        merged = (kept | {"CLUSTER_HOME": str(self.home), "ASAN_OPTIONS": sanitizer}
+                  | (extra or {}))
         return {name: value for name, value in merged.items() if value is not None}
 
     def ctl(self, *args, check=True, env=None, input=None, timeout=60.0, cwd=None):

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import unittest
 
-from harness import BIN, ClusterTestCase, is_alive, wait_for
+from harness import BIN, SANITIZED, ClusterTestCase, is_alive, wait_for
 
 HELLO = {"jsonrpc": "2.0", "id": 0, "method": "hello", "params": {"protocol": 1, "client": "test"}}
 
@@ -259,7 +259,7 @@ class HostileClients(Daemon):
         self.assertLess(sent, 64 << 20)
         rss = int((pathlib.Path("/proc") / str(self.hello()["pid"]) / "statm")
                   .read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-        if "asan" not in str(BIN):
+        if not SANITIZED:
             self.assertLess(rss, 40 << 20)
         self.still_serves()
 
