@@ -3,12 +3,11 @@
 #include "ipc/wire/units.hpp"
 #include "supervisor/core/targets.hpp"
 #include "supervisor/daemon/render.hpp"
+#include "supervisor/sys/host.hpp"
 
 #include <boost/asio/post.hpp>
 
 #include <fmt/format.h>
-
-#include <malloc.h>
 
 #include <algorithm>
 #include <utility>
@@ -18,6 +17,10 @@ namespace {
 
 using ipc::json;
 using ipc::RpcError;
+
+constexpr milliseconds kQuietFor{200}; ///< then memory goes back
+constexpr milliseconds kSaveAfter{50}; ///< of a change to what is wanted
+constexpr milliseconds kSaveAtLatest{2000};
 
 RpcError not_found(const std::string& target)
 {
@@ -77,7 +80,7 @@ Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& s
                  std::function<void()> quit)
     : supervisor_{supervisor}, loop_{loop}, store_{store}, log_{log}, quit_{std::move(quit)},
       waiting_{supervisor, loop}, reloads_{supervisor, waiting_}, followers_{supervisor},
-      trim_timer_{loop}
+      trim_timer_{loop}, save_timer_{loop}
 {
     supervisor_.observe(
         [this](const Worker& worker, Event event) {
@@ -85,6 +88,7 @@ Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& s
             followers_.on_transition(worker, event);
         },
         [this](const Worker& worker) { waiting_.on_removed(worker); });
+    trim_later(); // start-up is the first burst
 }
 
 void Control::on_request(const SessionPtr& session, ipc::Request request)
@@ -314,21 +318,33 @@ void Control::answer_list(const SessionPtr& session, const ipc::Request& request
     });
 }
 
+/// An fsync holds up whoever creates a file meanwhile (ext4 commits its journal), and a start
+/// creates several for each worker: the state is written when a burst of starts is over, or after
+/// two seconds of it.
 void Control::changed()
 {
-    if (shutting_down_ || std::exchange(save_posted_, true)) return;
-    boost::asio::post(loop_, [this] {
-        save_posted_ = false;
-        if (!shutting_down_) store_.save(state_text(supervisor_));
+    if (shutting_down_ || std::exchange(save_armed_, true)) return;
+    const milliseconds latest = supervisor_.clock().now() + kSaveAtLatest;
+    save_later(latest);
+}
+
+void Control::save_later(milliseconds latest)
+{
+    save_timer_.expires_after(kSaveAfter);
+    save_timer_.async_wait([this, latest](boost::system::error_code cancelled) {
+        if (cancelled || shutting_down_) return;
+        if (supervisor_.busy() && supervisor_.clock().now() < latest) return save_later(latest);
+        save_armed_ = false;
+        store_.save(state_text(supervisor_));
     });
 }
 
 /// Gives memory back that a large request took, when things have become quiet.
 void Control::trim_later()
 {
-    trim_timer_.expires_after(std::chrono::seconds{1});
+    trim_timer_.expires_after(kQuietFor);
     trim_timer_.async_wait([](boost::system::error_code cancelled) {
-        if (!cancelled) ::malloc_trim(0);
+        if (!cancelled) release_idle_memory();
     });
 }
 

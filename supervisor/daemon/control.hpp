@@ -111,6 +111,7 @@ private:
                      void (*append)(std::string&, Supervisor&, const Worker&),
                      std::string_view before, std::string_view after);
     void changed();
+    void save_later(milliseconds latest);
     void trim_later();
 
     Supervisor& supervisor_;
@@ -124,7 +125,8 @@ private:
     std::vector<std::weak_ptr<const ipc::Environment>> environments_;
     boost::asio::steady_timer trim_timer_;
     bool shutting_down_ = false;
-    bool save_posted_ = false;
+    boost::asio::steady_timer save_timer_;
+    bool save_armed_ = false;
 };
 
 } // namespace cluster::supervisor

@@ -4,6 +4,7 @@
 #include "ipc/base/standard_fds.hpp"
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/manager.hpp"
+#include "supervisor/sys/host.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -80,6 +81,7 @@ int run_guardian(const Options& options)
     if (auto started = guardian.start(); !started) return failed(options, started.error());
     supervisor::report(options.report_fd, "ready");
     if (options.report_fd >= 0) ::close(options.report_fd);
+    supervisor::release_idle_memory();
     loop.run();
     return guardian.exit_code();
 }

@@ -86,6 +86,8 @@ public:
     const ipc::Clock& clock() const { return around_.clock; }
     ipc::System& system() { return around_.system; }
     [[nodiscard]] int cpus() const { return cpus_; }
+    /// Exits or launches are waiting for their turn.
+    [[nodiscard]] bool busy() const { return !chores_.empty(); }
     [[nodiscard]] int next_id() const { return next_id_; }
     void set_next_id(int id) { next_id_ = id; }
     /// The guardian is gone: orphans come to us now.

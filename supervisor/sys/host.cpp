@@ -2,7 +2,10 @@
 
 #include "ipc/base/text.hpp"
 
+#include <malloc.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +13,10 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+// Set by the linker.
+extern "C" const char __executable_start;
+extern "C" const char etext;
 
 namespace cluster::supervisor {
 namespace {
@@ -138,6 +145,17 @@ unsigned long raise_open_file_limit()
     const rlimit raised{limit.rlim_max, limit.rlim_max};
     if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
     return limit.rlim_cur;
+}
+
+void release_idle_memory()
+{
+    ::malloc_trim(0);
+    // Read-only data and code up to `etext` (man 3 end) are a private mapping that nobody writes
+    // to, so dropping it loses nothing. Relocated data lies behind.
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto begin = reinterpret_cast<std::uintptr_t>(&__executable_start) & ~(page - 1);
+    const auto end = reinterpret_cast<std::uintptr_t>(&etext) & ~(page - 1);
+    ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 } // namespace cluster::supervisor

@@ -13,4 +13,9 @@ int usable_cpus(ipc::System& system);
 /// The soft limit of open files raised to the hard one; the limit that is in force afterwards.
 unsigned long raise_open_file_limit();
 
+/// Gives back what a burst of work has left behind: free heap, and the mapped pages of our own
+/// program, most of which start-up and rare requests have touched. What is needed again is mapped
+/// again from the page cache, a minor fault for each 64 KiB.
+void release_idle_memory();
+
 } // namespace cluster::supervisor
