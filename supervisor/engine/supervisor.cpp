@@ -4,6 +4,7 @@
 #include "supervisor/sys/listeners.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <utility>
@@ -20,6 +21,22 @@ std::string new_unique_id(ipc::System& system)
     while (uuid->ends_with('\n'))
         uuid->pop_back();
     return *uuid;
+}
+
+/// The version in the package.json nearest above the script (PM2's column); "N/A" without one.
+std::string version_of(ipc::System& system, const std::string& script)
+{
+    for (auto slash = script.rfind('/'); slash != std::string::npos && !script.empty();
+         slash = slash == 0 ? std::string::npos : script.rfind('/', slash - 1)) {
+        const auto text = system.read_file(script.substr(0, slash) + "/package.json");
+        if (!text) continue;
+        const auto package = nlohmann::json::parse(*text, nullptr, false);
+        if (!package.is_object()) return "N/A";
+        const auto version = package.find("version");
+        return version != package.end() && version->is_string() ? version->get<std::string>()
+                                                                : "N/A";
+    }
+    return "N/A";
 }
 
 } // namespace
@@ -74,6 +91,7 @@ Supervisor::declare(ipc::AppSpec spec, std::shared_ptr<const ipc::Environment> i
         }
         app->listeners.push_back(std::move(listener));
     }
+    app->version = version_of(around_.system, spec.script);
     app->spec = std::move(spec);
     app->inherited = std::move(inherited);
     return app;

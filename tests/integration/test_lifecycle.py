@@ -215,6 +215,17 @@ class Lifecycle(ClusterTestCase):
         self.ctl("start", "api")
         self.assertEqual(self.row("api")["status"], "online")
 
+    def test_the_version_shown_is_that_of_the_nearest_package_json(self):
+        folder = self.dir / "app" / "src"
+        folder.mkdir(parents=True)
+        script = folder / "run.sh"
+        script.write_text("exec sleep 1000000\n")
+        (folder.parent / "package.json").write_text('{"name": "x", "version": "3.2.1"}')
+        self.ctl("start", script, "--name", "with")
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "without")
+        self.assertEqual((self.row("with")["version"], self.row("without")["version"]),
+                         ("3.2.1", "N/A"))
+
     def test_the_pid_file_holds_the_pid_while_it_runs(self):
         self.ctl("start", self.worker("sleeps.sh"), "--name", "my api!")
         row = self.row("my api!")
