@@ -18,6 +18,15 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kHandshakeLimit{5000};
+constexpr int kIdleMs = 100; ///< see OnIdle
+
+/// Returns when there is something to read, or an error that reading will tell.
+void wait_idly(int fd, const OnIdle& on_idle)
+{
+    pollfd readable{.fd = fd, .events = POLLIN, .revents = 0};
+    while (::poll(&readable, 1, kIdleMs) == 0)
+        on_idle();
+}
 
 std::unexpected<RpcError> unreachable(std::string why)
 {
@@ -128,10 +137,11 @@ RpcResult<std::size_t> Client::receive(char* into, std::size_t size, millisecond
     }
 }
 
-RpcResult<std::string_view> Client::frame(milliseconds limit)
+RpcResult<std::string_view> Client::frame(milliseconds limit, const OnIdle& on_idle)
 {
     while (true) {
         if (const auto line = reader_.next()) return *line;
+        if (on_idle) wait_idly(socket_.get(), on_idle);
         std::array<char, 65536> chunk;
         const auto size = receive(chunk.data(), chunk.size(), limit);
         if (!size) return std::unexpected(size.error());
@@ -140,12 +150,12 @@ RpcResult<std::string_view> Client::frame(milliseconds limit)
 }
 
 RpcResult<json> Client::call(std::string_view method, const json& params,
-                             const OnNotification& on_notification)
+                             const OnNotification& on_notification, const OnIdle& on_idle)
 {
     const auto id = send(method, params);
     if (!id) return std::unexpected(id.error());
     while (true) {
-        const auto line = frame(milliseconds{0});
+        const auto line = frame(milliseconds{0}, on_idle);
         if (!line) return std::unexpected(line.error());
         auto message = parse_answer(*line);
         if (!message) return std::unexpected(message.error());

@@ -17,6 +17,9 @@ namespace cluster::ipc {
 /// Method and params of a notification.
 using OnNotification = std::function<void(std::string_view, const json&)>;
 
+/// Called ten times a second while nothing arrives: whoever shows the time lets it go on.
+using OnIdle = std::function<void()>;
+
 class Client {
 public:
     /// Connects to the daemon of `home`; starts nothing. Errors: no_such_file_or_directory and
@@ -27,7 +30,7 @@ public:
     /// answered within 5 s, the request itself may take as long as it takes. Errors: what the
     /// daemon answered, or kUnreachable.
     RpcResult<json> call(std::string_view method, const json& params,
-                         const OnNotification& on_notification = {});
+                         const OnNotification& on_notification = {}, const OnIdle& on_idle = {});
 
     /// The same, but the text of the result goes to `sink` in pieces, unparsed.
     RpcResult<void> call_raw(std::string_view method, const json& params,
@@ -44,7 +47,7 @@ private:
     RpcResult<int> send(std::string_view method, const json& params);
     RpcResult<void> greet();
     /// One frame into `frame_`, reading as needed. `limit` 0 waits for ever.
-    RpcResult<std::string_view> frame(std::chrono::milliseconds limit);
+    RpcResult<std::string_view> frame(std::chrono::milliseconds limit, const OnIdle& on_idle = {});
     RpcResult<std::size_t> receive(char* into, std::size_t size, std::chrono::milliseconds limit);
 
     UniqueFd socket_;

@@ -30,11 +30,62 @@ struct Instances {
 struct ListenAddress {
     std::string text; ///< as written: "3001", "127.0.0.1:3001", "[::]:80", "unix:/run/x.sock"
     std::string name; ///< LISTEN_FDNAMES entry; by default the text without ':'
-    std::optional<int> backlog;   ///< man 2 listen; the system's limit when absent
-    std::optional<unsigned> mode; ///< permission bits of a unix socket
+    std::optional<int> backlog{};   ///< man 2 listen; the system's limit when absent
+    std::optional<unsigned> mode{}; ///< permission bits of a unix socket
+    std::string owner{};            ///< of a unix socket: "user", "user:group"; "" the daemon's own
+    bool reuse_port = false;        ///< other programs of the user may bind the address too
+    std::optional<bool> ipv6_only{}; ///< absent: a port alone takes IPv4 too, "[::]:80" does not
+    bool nodelay = false;            ///< TCP_NODELAY for all connections from the start
     bool operator==(const ListenAddress&) const = default;
 };
 
+/// How new connections come to the workers of an app that declares `listen`.
+enum class Balance {
+    shared,    ///< one socket, whoever is free takes the next connection
+    reuseport, ///< one socket per worker, chosen evenly by the kernel
+};
+
+/// A question about one worker that needs no code in the app.
+struct Probe {
+    enum class Kind { http, tcp, exec, log };
+    Kind kind = Kind::http;
+    std::string path = "/";           ///< of http
+    std::vector<int> status;          ///< of http: the codes that are good; empty: 200 to 399
+    std::optional<int> port;          ///< of http and tcp: absent, the worker's own
+    std::vector<std::string> command; ///< of exec: program and arguments; exit code 0 is good
+    std::string pattern;              ///< of log: an ECMAScript expression for a line of output
+    milliseconds interval{0};         ///< from one question to the next
+    milliseconds timeout{0};          ///< for one answer
+    int failures = 1;                 ///< of `health`: so many in a row are a restart
+    milliseconds start_period{0};     ///< of `health`: failures do not count so long after start
+    bool operator==(const Probe&) const = default;
+};
+[[nodiscard]] Probe ready_defaults();
+[[nodiscard]] Probe health_defaults();
+
+/// What an app waits for of another before it is started.
+enum class Condition {
+    started,   ///< its processes run
+    ready,     ///< all of its workers are online
+    completed, ///< all of its workers have ended with exit code 0
+};
+
+/// A number of workers, or a percentage of those that the app has.
+struct Share {
+    int count = 0;
+    bool percent = false;
+    bool operator==(const Share&) const = default;
+};
+
+/// How a reload goes through the workers of an app.
+struct ReloadPolicy {
+    std::optional<Share> max_surge;   ///< absent: as the way of sharing the socket asks for
+    Share max_unavailable;            ///< how many may be missing meanwhile
+    std::optional<milliseconds> soak; ///< a new worker must live so long once ready; min_uptime
+    bool operator==(const ReloadPolicy&) const = default;
+};
+
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): one per app, in the document's order
 struct AppSpec {
     // What runs.
     std::string name;
@@ -54,6 +105,8 @@ struct AppSpec {
     std::vector<std::string> filter_env; ///< drop inherited variables whose name contains one
     bool inherit_env = true;             ///< false: `filter_env: true`, nothing is inherited
     std::vector<ListenAddress> listen;
+    Balance balance = Balance::shared;
+    std::map<std::string, Condition> depends_on; ///< app's name → what of it
 
     // As whom.
     std::string uid; ///< user name or number; "" the daemon's own
@@ -73,6 +126,18 @@ struct AppSpec {
     bool treekill = true;
     std::uint64_t max_memory_restart = 0; ///< bytes of the whole tree; 0 no limit
 
+    // Whether it serves.
+    bool wait_ready = false; ///< online once it says so: process.send('ready') or READY=1
+    std::optional<milliseconds> listen_timeout; ///< for getting ready; see `ready_limit`
+    std::optional<Probe> ready;                 ///< online once it answers well
+    std::optional<Probe> health;                ///< restarted when it does not
+    milliseconds watchdog{0}; ///< restarted when WATCHDOG=1 stays out for so long; 0 none
+
+    // Leaving.
+    bool shutdown_with_message = false; ///< Node: asked by the message "shutdown", not by a signal
+    milliseconds drain_timeout{10'000}; ///< for requests in flight when it leaves
+    ReloadPolicy reload;
+
     // Its files; "" is the default below $CLUSTER_HOME. Absolute once resolved.
     std::string out_file;   ///< "/dev/null" keeps nothing
     std::string error_file; ///< as out_file
@@ -84,6 +149,13 @@ struct AppSpec {
 
     bool operator==(const AppSpec&) const = default;
 
+    /// Online only after it has been seen or heard to serve.
+    [[nodiscard]] bool declares_readiness() const { return wait_ready || ready; }
+    /// PM2's 3 s for an app that speaks up, more for one that is asked.
+    [[nodiscard]] milliseconds ready_limit() const
+    {
+        return listen_timeout.value_or(milliseconds{ready ? 30'000 : 3'000});
+    }
     [[nodiscard]] bool merged_logs() const { return merge_logs.value_or(!instances); }
 };
 

@@ -53,12 +53,6 @@ std::optional<std::int64_t> whole_of(const json& value)
     return std::nullopt;
 }
 
-std::optional<std::int64_t> whole_between(const json& value, std::int64_t min, std::int64_t max)
-{
-    const auto number = whole_of(value);
-    return number && *number >= min && *number <= max ? number : std::nullopt;
-}
-
 /// Nesting, counted no further than `limit`: what comes from strangers may not steer recursion.
 bool deeper_than(const json& value, int limit)
 {
@@ -103,6 +97,22 @@ Verdict read_texts(const json& array, std::vector<std::string>& into, bool numbe
 }
 
 } // namespace
+
+std::optional<std::int64_t> whole_between(const json& value, std::int64_t min, std::int64_t max)
+{
+    const auto number = whole_of(value);
+    return number && *number >= min && *number <= max ? number : std::nullopt;
+}
+
+std::optional<milliseconds> duration_between(const json& value, std::int64_t min, std::int64_t max)
+{
+    auto ms = whole_of(value);
+    if (!ms && value.is_string())
+        if (const auto parsed = parse_duration(value.get_ref<const std::string&>()))
+            ms = parsed->count();
+    if (!ms || *ms < min || *ms > max) return std::nullopt;
+    return milliseconds{*ms};
+}
 
 std::string shown(const json& value)
 {
@@ -213,13 +223,21 @@ Verdict Whole::read(const json& value, std::optional<std::uint64_t>& into,
 
 Verdict Duration::read(const json& value, milliseconds& into, const Attribute& attribute)
 {
-    auto ms = whole_of(value);
-    if (!ms && value.is_string())
-        if (const auto parsed = parse_duration(value.get_ref<const std::string&>()))
-            ms = parsed->count();
-    if (!ms || *ms < attribute.min || *ms > attribute.max) return refuse_value();
-    into = milliseconds{*ms};
+    const auto duration = duration_between(value, attribute.min, attribute.max);
+    if (!duration) return refuse_value();
+    into = *duration;
     return {};
+}
+
+Verdict Duration::read(const json& value, std::optional<milliseconds>& into,
+                       const Attribute& attribute)
+{
+    return read(value, into.emplace(), attribute);
+}
+
+json Duration::write(const std::optional<milliseconds>& value)
+{
+    return value ? json(value->count()) : json{};
 }
 
 Verdict Memory::read(const json& value, std::uint64_t& into, const Attribute&)
@@ -288,10 +306,9 @@ json Umask::write(const std::optional<unsigned>& value)
 
 Verdict User::read(const json& value, std::string& into, const Attribute& attribute)
 {
-    constexpr std::int64_t kLast = 4294967294; // the highest, (uid_t)-1, means "no change"
     if (value.is_string() && !parse_whole(value.get_ref<const std::string&>()))
         return Text::read(value, into, attribute);
-    const auto number = whole_between(value, 0, kLast);
+    const auto number = whole_between(value, 0, kLastUserId);
     if (!number) return refuse_value();
     into = std::to_string(*number);
     return {};

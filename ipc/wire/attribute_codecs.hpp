@@ -65,7 +65,10 @@ struct Whole {
 struct Duration {
     static constexpr Type type = Type::duration;
     static Verdict read(const nlohmann::json& value, milliseconds& into, const Attribute&);
+    static Verdict read(const nlohmann::json& value, std::optional<milliseconds>& into,
+                        const Attribute& attribute);
     static nlohmann::json write(milliseconds value) { return value.count(); }
+    static nlohmann::json write(const std::optional<milliseconds>& value);
 };
 
 struct Memory {
@@ -94,6 +97,8 @@ struct Umask {
     static nlohmann::json write(const std::optional<unsigned>& value);
 };
 
+inline constexpr std::int64_t kLastUserId = 4294967294; // the highest, -1, means "no change"
+
 struct User : Text {
     static constexpr Type type = Type::user;
     static Verdict read(const nlohmann::json& value, std::string& into, const Attribute&);
@@ -117,6 +122,53 @@ struct Addresses {
                         const Attribute&);
     static nlohmann::json write(const std::vector<ListenAddress>& value);
 };
+
+// The ones whose values may be objects (policy_codecs.cpp, probe_codec.cpp).
+
+struct BalanceMode {
+    static constexpr Type type = Type::balance;
+    static Verdict read(const nlohmann::json& value, Balance& into, const Attribute&);
+    static nlohmann::json write(Balance value);
+};
+
+struct Dependencies {
+    static constexpr Type type = Type::depends_on;
+    static Verdict read(const nlohmann::json& value, std::map<std::string, Condition>& into,
+                        const Attribute&);
+    static nlohmann::json write(const std::map<std::string, Condition>& value);
+};
+
+/// They differ in their defaults, and in what only `health` has.
+enum class ProbeUse { ready, health };
+Verdict read_probe(const nlohmann::json& value, ProbeUse use, std::optional<Probe>& into);
+nlohmann::json write_probe(const Probe& probe, ProbeUse use);
+
+template <ProbeUse Use>
+struct ProbeOf {
+    static constexpr Type type = Use == ProbeUse::ready ? Type::ready_probe : Type::health_probe;
+    static Verdict read(const nlohmann::json& value, std::optional<Probe>& into, const Attribute&)
+    {
+        return read_probe(value, Use, into);
+    }
+    static nlohmann::json write(const std::optional<Probe>& value)
+    {
+        return write_probe(*value, Use);
+    }
+};
+
+struct ReloadRules {
+    static constexpr Type type = Type::reload_policy;
+    static Verdict read(const nlohmann::json& value, ReloadPolicy& into, const Attribute&);
+    static nlohmann::json write(const ReloadPolicy& value);
+};
+
+/// Whole numbers as JavaScript means them: 3, 3.0 and "3".
+std::optional<std::int64_t> whole_between(const nlohmann::json& value, std::int64_t min,
+                                          std::int64_t max);
+
+/// Milliseconds as such or as text with a unit: 500, "500", "5s".
+std::optional<milliseconds> duration_between(const nlohmann::json& value, std::int64_t min,
+                                             std::int64_t max);
 
 // Two attributes fill two members each.
 Verdict read_exec_mode(Draft& draft, const nlohmann::json& value, const Attribute&);

@@ -9,7 +9,6 @@
 namespace cluster::ipc {
 namespace {
 
-constexpr std::int64_t kMaxMs = 2147483647; // what a timer of JavaScript can hold, 24.8 days
 constexpr std::int64_t kMaxRestarts = 1'000'000;
 constexpr std::int64_t kMaxInstances = 10'000;
 
@@ -56,7 +55,11 @@ constexpr Attribute kAttributes[] = {
     {"port", {}, shaping<Whole, &Draft::port>, "", program, restart,
      "Sets the variable `PORT`.", 0, 65535},
     {"listen", {}, via<Addresses, &AppSpec::listen>, "[]", program, restart,
-     "Addresses that the daemon opens and hands to every worker (`LISTEN_FDS`), so that restarts refuse no connection: `3001`, `127.0.0.1:3001`, `[::1]:3001`, `unix:/run/x.sock`, or an object with `address`, `name`, `backlog`, `mode`."},
+     "Addresses that the daemon opens and hands to every worker (`LISTEN_FDS`), so that restarts refuse no connection: `3001`, `127.0.0.1:3001`, `[::1]:3001`, `unix:/run/x.sock`, or an object with `address`, `name`, `backlog`, `mode` and `owner` (of a unix socket), `reuse_port`, `ipv6_only`, `nodelay`."},
+    {"balance", {}, via<BalanceMode, &AppSpec::balance>, R"("shared")", program, restart,
+     "How connections to `listen` are spread. `shared`: one socket, whoever is free takes the next one. `reuseport`: one socket per worker, filled evenly, better for long keep-alive connections and for event loops that are woken all at once (asyncio)."},
+    {"depends_on", {}, via<Dependencies, &AppSpec::depends_on>, "{}", program, live,
+     "Apps that come first, by their names in `list`: one, an array, or an object of names with `started` (its processes run), `ready` (all are online; what a name alone means) or `completed` (all have ended with exit code 0). They are stopped in reverse order. A cycle is an error of the file."},
 
     {"uid", {"user"}, via<User, &AppSpec::uid>, "", identity, restart,
      "The user to run as, by name or number; takes a daemon that runs as root. By default the daemon's own."},
@@ -88,6 +91,23 @@ constexpr Attribute kAttributes[] = {
     {"max_memory_restart", {}, via<Memory, &AppSpec::max_memory_restart>, "0", life, live,
      "A worker whose process tree uses more memory is restarted; 0 for no limit."},
 
+    {"wait_ready", {}, via<Flag, &AppSpec::wait_ready>, "false", serving, restart,
+     "A worker is `online` only once it has said so: `process.send('ready')` in Node, `READY=1` to `$NOTIFY_SOCKET` in any language."},
+    {"listen_timeout", {}, via<Duration, &AppSpec::listen_timeout>, "", serving, live,
+     "How long a worker may take to get ready. By default 3 s with `wait_ready`, 30 s with `ready`.", 1, kMaxMs},
+    {"ready", {}, via<ProbeOf<ProbeUse::ready>, &AppSpec::ready>, "", serving, restart,
+     "A worker is `online` only once this probe succeeds. A path such as `/health`, or an object with one of `http` (a path, or `true` with `path`), `tcp` (`true` or a port), `exec` (a command line, or an array of program and arguments; exit code 0 is good), `log` (a regular expression for a line of output), and `port` (by default the worker's own), `status` (a code or an array of them, by default 200 to 399), `interval` (100 ms), `timeout` (1 s)."},
+    {"health", {}, via<ProbeOf<ProbeUse::health>, &AppSpec::health>, "", serving, restart,
+     "A worker whose probe fails `failures` (3) times in a row is restarted. As `ready`, with `interval` 10 s, `timeout` 5 s, and `start_period` (10 s), in which failures do not count."},
+    {"watchdog", {}, via<Duration, &AppSpec::watchdog>, "0", serving, restart,
+     "A worker that does not send `WATCHDOG=1` to `$NOTIFY_SOCKET` for so long is restarted (`WATCHDOG_USEC` tells it); 0 for none.", 0, kMaxMs},
+    {"shutdown_with_message", {}, via<Flag, &AppSpec::shutdown_with_message>, "false", serving, live,
+     "A Node worker is asked to end by the message `shutdown` instead of by `kill_signal`."},
+    {"drain_timeout", {}, via<Duration, &AppSpec::drain_timeout>, "10000", serving, live,
+     "How long requests in flight may take when their worker is replaced or removed, before it is asked to end.", 0, kMaxMs},
+    {"reload", {}, via<ReloadRules, &AppSpec::reload>, "{}", serving, live,
+     "How a reload goes through the workers: `max_surge` (how many new ones beside the old, a number or `\"25%\"`; by default 1, and all for a `shared` socket), `max_unavailable` (how many may be missing, by default 0), `soak` (how long a new worker must live once it is ready, by default `min_uptime`)."},
+
     {"out_file", {"out", "output", "out_log"}, via<LogPath, &AppSpec::out_file>, "", files, restart,
      "Where standard output goes, relative to `cwd`; `NULL` or `/dev/null` for nowhere. By default `logs/<name>-out.log` in `$CLUSTER_HOME`."},
     {"error_file", {"error", "err", "err_file", "err_log"}, via<LogPath, &AppSpec::error_file>, "", files, restart,
@@ -104,9 +124,6 @@ constexpr Attribute kAttributes[] = {
     {"watch_delay", {}, kIgnored, "0", other, restart, "Delay of `watch`.", 0, 0, accepted},
     {"watch_options", {}, kIgnored, "{}", other, restart, "Details of `watch`.", 0, 0, accepted},
     {"cron_restart", {"cron"}, kIgnored, "", other, restart, "Restart by the clock.", 0, 0, accepted},
-    {"wait_ready", {}, kIgnored, "false", other, restart, "Wait for a message `ready`.", 0, 0, accepted},
-    {"listen_timeout", {}, kIgnored, "3000", other, restart, "Limit of `wait_ready`.", 0, 0, accepted},
-    {"shutdown_with_message", {}, kIgnored, "false", other, restart, "Ask by message instead of by signal.", 0, 0, accepted},
     {"kill_retry_time", {}, kIgnored, "100", other, restart, "How often PM2 looks whether a process has ended.", 0, 0, accepted},
     {"log_file", {"log"}, kIgnored, "", other, restart, "One more file with all output.", 0, 0, accepted},
     {"log_type", {}, kIgnored, "", other, restart, "Log lines as JSON.", 0, 0, accepted},
@@ -230,6 +247,16 @@ std::string allowed(const Attribute& attribute)
         return "a port, an address, or an array of ports, addresses and objects";
     case Type::text_list:
         return "an array of strings";
+    case Type::balance:
+        return "\"shared\" or \"reuseport\"";
+    case Type::depends_on:
+        return "an app's name, an array of names, or an object of names with \"started\", "
+               "\"ready\" or \"completed\"";
+    case Type::ready_probe:
+    case Type::health_probe:
+        return "a path such as \"/health\", or an object with one of http, tcp, exec, log";
+    case Type::reload_policy:
+        return "an object of max_surge, max_unavailable, soak";
     case Type::any:
         return "anything";
     }

@@ -16,6 +16,9 @@
 
 namespace cluster::ipc {
 
+/// The longest duration of an app: what a timer of JavaScript can hold, 24.8 days.
+inline constexpr std::int64_t kMaxMs = 2147483647;
+
 /// What an app is while it is being read: the specification and what only shapes it.
 struct Draft {
     AppSpec spec;
@@ -52,6 +55,11 @@ enum class Type {
     exit_codes,
     listen,
     text_list,
+    balance,
+    depends_on,
+    ready_probe,
+    health_probe,
+    reload_policy,
     any,
 };
 
@@ -66,7 +74,7 @@ enum class Support {
 };
 
 /// Sections of docs/configuration.md.
-enum class Group { program, identity, life, files, other };
+enum class Group { program, identity, life, serving, files, other };
 
 struct Attribute;
 

@@ -148,7 +148,30 @@ private:
             if (!given) add(Severity::error, "script", "script is missing");
             return;
         }
+        if (!failed_) check_probes(spec);
         if (!failed_) make_name(spec);
+    }
+
+    /// A probe over the network needs to know where: a port of its own, or one that we can tell.
+    void check_probes(const AppSpec& spec)
+    {
+        // A Node app with `instances` gets its cluster mode when its interpreter is known.
+        const std::string program = name_of_file(spec.interpreter);
+        const bool may_be_node = program.empty() || program == "node" || program == "bun";
+        const bool has_place = !spec.listen.empty() || spec.env.contains("PORT") ||
+                               spec.exec_mode == ExecMode::cluster ||
+                               (!spec.exec_mode_given && spec.instances && may_be_node);
+        const auto check = [&](std::string_view attribute, const std::optional<Probe>& probe) {
+            if (!probe || probe->port || has_place || probe->kind == Probe::Kind::exec ||
+                probe->kind == Probe::Kind::log)
+                return;
+            add(Severity::error, attribute,
+                fmt::format("{} needs a place to ask: give it \"port\", or the app \"listen\" or "
+                            "the variable PORT",
+                            attribute));
+        };
+        check("ready", spec.ready);
+        check("health", spec.health);
     }
 
     void make_name(AppSpec& spec)

@@ -2,6 +2,7 @@
 
 #include "ipc/wire/attribute_table.hpp"
 #include "ipc/wire/attributes.hpp"
+#include "ipc/wire/dependencies.hpp"
 #include "ipc/wire/json_text.hpp"
 #include "ipc/wire/yaml.hpp"
 
@@ -45,6 +46,7 @@ public:
         for (where_.index = 0; where_.index < apps.size(); ++where_.index)
             add(apps[where_.index]);
         if (!apps.empty()) check_environment_name(apps);
+        check_dependencies();
         return std::move(result_);
     }
 
@@ -119,7 +121,11 @@ private:
     void add(const json& app)
     {
         auto spec = parse_app(app, where_, result_.diagnostics);
-        if (!spec) return;
+        if (!spec) {
+            if (const auto rest = without_the_rest(app)) add_needs(*rest, needs_);
+            return;
+        }
+        add_needs(*spec, needs_);
         const auto [first, is_new] = names_.try_emplace(spec->name, where_.index);
         if (!is_new)
             result_.diagnostics.push_back(
@@ -130,6 +136,35 @@ private:
                      fmt::format("name must be unique in the file, got {} for apps {} and {}",
                                  shown(spec->name), first->second + 1, where_.index + 1)});
         result_.apps.push_back(std::move(*spec));
+    }
+
+    /// What is known of an app with a mistake, so that a cycle through it is told as well and not
+    /// only after the mistake is gone.
+    [[nodiscard]] std::optional<AppSpec> without_the_rest(const json& app) const
+    {
+        constexpr std::string_view kKept[] = {"script", "name", "name_prefix", "append_env_to_name",
+                                              "depends_on"};
+        if (!app.is_object()) return std::nullopt;
+        json kept = json::object();
+        for (const auto& [key, value] : app.items()) {
+            const Attribute* const attribute = find_attribute(key);
+            if (attribute != nullptr &&
+                std::ranges::find(kKept, attribute->name) != std::ranges::end(kKept))
+                kept[key] = value;
+        }
+        Diagnostics told_already;
+        return parse_app(kept, where_, told_already);
+    }
+
+    /// A name that is not in the file may be an app that runs already: the daemon knows.
+    void check_dependencies()
+    {
+        for (const Cycle& cycle : dependency_cycles(needs_))
+            result_.diagnostics.push_back(
+                {.file = where_.file,
+                 .app = "app " + shown(cycle.front()),
+                 .attribute = "depends_on",
+                 .message = "depends_on must not be a cycle, got " + cycle_text(cycle)});
     }
 
     void check_environment_name(const json& apps)
@@ -144,6 +179,7 @@ private:
     Where where_;
     Ecosystem result_;
     std::map<std::string, std::size_t> names_; ///< name → index of its app
+    Needs needs_;
 };
 
 } // namespace

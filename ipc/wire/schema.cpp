@@ -42,20 +42,123 @@ Json matching(const char* pattern)
     return {{"type", "string"}, {"pattern", pattern}};
 }
 
+/// Null means absent, for an attribute and for a member of one.
+Json nullable(Json schema)
+{
+    if (schema.empty()) return schema;
+    if (schema.contains("anyOf")) {
+        schema["anyOf"].push_back({{"type", "null"}});
+        return schema;
+    }
+    return either({std::move(schema), {{"type", "null"}}});
+}
+
+/// An object of these members, each of which may be null, except `required`; those of `absent`,
+/// which other forms of the object have, may be nothing but null.
+Json object_of(Json members, const char* required = nullptr,
+               std::initializer_list<const char*> absent = {})
+{
+    for (auto& [name, schema] : members.items())
+        if (required == nullptr || name != required) schema = nullable(schema);
+    for (const char* name : absent)
+        if (!members.contains(name)) members[name] = {{"type", "null"}};
+    Json object{
+        {"type", "object"}, {"properties", std::move(members)}, {"additionalProperties", false}};
+    if (required != nullptr) object["required"] = Json::array({required});
+    return object;
+}
+
+Json boolean()
+{
+    return {{"type", "boolean"}};
+}
+
+/// A whole number as such or as text.
+Json number(std::int64_t min, std::int64_t max)
+{
+    return either({{{"type", "integer"}, {"minimum", min}, {"maximum", max}}, matching(kNumeric)});
+}
+
+Json duration(std::int64_t min)
+{
+    return either({{{"type", "integer"}, {"minimum", min}, {"maximum", kMaxMs}},
+                   matching("^[0-9]+(ms|s|m|h)?$")});
+}
+
 Json listen_schema()
 {
     const Json port{{"type", "integer"}, {"minimum", 0}, {"maximum", 65535}};
-    const Json address = matching("^(unix:/.+|(.*:)?[0-9]{1,5})$");
-    const Json object{{"type", "object"},
-                      {"properties",
-                       {{"address", either({port, address})},
-                        {"name", text()},
-                        {"backlog", {{"type", "integer"}, {"minimum", 1}, {"maximum", 65535}}},
-                        {"mode", matching("^(0o)?[0-7]+$")}}},
-                      {"required", {"address"}},
-                      {"additionalProperties", false}};
-    const Json one = either({port, address, object});
-    return either({port, address, array_of(one)});
+    const Json local = matching("^unix:/.+$");
+    const Json network = either({port, matching("^(.*:)?[0-9]{1,5}$")});
+    const Json name = matching("^[ -9;-~]{1,255}$");
+    const Json local_object = object_of({{"address", local},
+                                         {"name", name},
+                                         {"backlog", number(1, 65535)},
+                                         {"mode", matching("^(0o)?[0-7]+$")},
+                                         {"owner", either({{{"type", "integer"}, {"minimum", 0}},
+                                                           matching("^[!-9;-~]+(:[!-9;-~]+)?$")})}},
+                                        "address", {"reuse_port", "ipv6_only", "nodelay"});
+    const Json network_object = object_of({{"address", network},
+                                           {"name", name},
+                                           {"backlog", number(1, 65535)},
+                                           {"reuse_port", boolean()},
+                                           {"ipv6_only", boolean()},
+                                           {"nodelay", boolean()}},
+                                          "address", {"mode", "owner"});
+    const Json one = either({network, local, network_object, local_object});
+    return either({network, local, network_object, local_object, array_of(one)});
+}
+
+/// One form per kind of probe, since each has members of its own.
+Json probe_schema(bool health)
+{
+    const Json path = matching("^/[!-~]*$");
+    const Json status = either(
+        {number(100, 599), {{"type", "array"}, {"minItems", 1}, {"items", number(100, 599)}}});
+    const Json port = number(1, 65535);
+    const Json yes{{"const", true}};
+    const auto form = [&](const char* kind, Json members) {
+        members["interval"] = duration(10);
+        members["timeout"] = duration(10);
+        if (health) {
+            members["failures"] = number(1, 1000);
+            members["start_period"] = duration(0);
+        }
+        return object_of(std::move(members), kind,
+                         {"http", "tcp", "exec", "log", "path", "port", "status"});
+    };
+    Json words{{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}}}};
+    return either(
+        {path, form("http", {{"http", path}, {"port", port}, {"status", status}}),
+         form("http", {{"http", yes}, {"path", path}, {"port", port}, {"status", status}}),
+         form("tcp", {{"tcp", yes}, {"port", port}}), form("tcp", {{"tcp", port}}),
+         form("exec", {{"exec", either({text(), std::move(words)})}}),
+         form("log", {{"log", {{"type", "string"}, {"minLength", 1}, {"maxLength", 500}}}})});
+}
+
+Json reload_schema()
+{
+    const Json share = either({{{"type", "integer"}, {"minimum", 0}, {"maximum", 10'000}},
+                               matching("^([0-9]+|([0-9]|[1-9][0-9]|100)%)$")});
+    return object_of({{"max_surge", share}, {"max_unavailable", share}, {"soak", duration(0)}});
+}
+
+Json name_schema()
+{
+    return either(
+        {{{"type", "string"}, {"minLength", 1}, {"maxLength", 200}, {"pattern", "^[^/]+$"}},
+         {{"type", "number"}}});
+}
+
+Json depends_schema()
+{
+    const Json condition = nullable({{"enum", {"started", "ready", "completed"}}});
+    return either(
+        {name_schema(),
+         array_of(name_schema()),
+         {{"type", "object"},
+          {"propertyNames", {{"minLength", 1}, {"maxLength", 200}, {"pattern", "^[^/]+$"}}},
+          {"additionalProperties", condition}}});
 }
 
 Json environment_schema()
@@ -65,25 +168,23 @@ Json environment_schema()
 
 Json form(const Attribute& a)
 {
-    const Json count = either({whole(a), matching(kNumeric)});
+    Json count = number(a.min, a.max);
     switch (a.access.type) {
     case Type::text:
         return text();
     case Type::name:
-        return either(
-            {{{"type", "string"}, {"minLength", 1}, {"maxLength", 200}, {"pattern", "^[^/]+$"}},
-             {{"type", "number"}}});
+        return name_schema();
     case Type::variable:
         return matching("^[^=]*$");
     case Type::words:
         return either(
             {{{"type", "string"}}, array_of({{"type", {"string", "number", "boolean"}}})});
     case Type::flag:
-        return {{"type", "boolean"}};
+        return boolean();
     case Type::whole:
         return count;
     case Type::duration:
-        return either({whole(a), matching("^[0-9]+(ms|s|m|h)?$")});
+        return duration(a.min);
     case Type::memory:
         return either(
             {{{"type", "integer"}, {"minimum", 0}}, matching("^[0-9]+([KMGkmg][Bb]?)?$")});
@@ -110,6 +211,16 @@ Json form(const Attribute& a)
         return listen_schema();
     case Type::text_list:
         return array_of({{"type", "string"}});
+    case Type::balance:
+        return {{"enum", {"shared", "reuseport"}}};
+    case Type::depends_on:
+        return depends_schema();
+    case Type::ready_probe:
+        return probe_schema(false);
+    case Type::health_probe:
+        return probe_schema(true);
+    case Type::reload_policy:
+        return reload_schema();
     case Type::any:
         return Json::object();
     }
@@ -147,17 +258,6 @@ std::vector<std::string> other_names(const Attribute& a)
         add(camel_case(alias));
     }
     return names;
-}
-
-/// Null means absent for every attribute.
-Json nullable(Json schema)
-{
-    if (schema.empty()) return schema;
-    if (schema.contains("anyOf")) {
-        schema["anyOf"].push_back({{"type", "null"}});
-        return schema;
-    }
-    return either({std::move(schema), {{"type", "null"}}});
 }
 
 Json app_schema()
@@ -286,9 +386,8 @@ std::string ecosystem_schema()
 std::string configuration_markdown()
 {
     constexpr std::pair<Group, std::string_view> kSections[] = {
-        {Group::program, "What runs"},
-        {Group::identity, "As whom"},
-        {Group::life, "Its life"},
+        {Group::program, "What runs"}, {Group::identity, "As whom"},
+        {Group::life, "Its life"},     {Group::serving, "Whether it serves, and how it leaves"},
         {Group::files, "Its files"},
     };
     std::string out{kIntroduction};

@@ -1,10 +1,15 @@
 #include "supervisor/sys/listeners.hpp"
 
 #include "ipc/base/text.hpp"
+#include "supervisor/sys/launcher.hpp"
 #include "supervisor/sys/socket_holder.hpp"
 
+#include <fmt/format.h>
+
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -27,6 +32,7 @@ struct Address {
     sockaddr_storage storage{};
     socklen_t size = 0;
     bool dual_stack = false; ///< an IPv6 wildcard that takes IPv4 as well
+    bool is_default = false; ///< a port alone: 0.0.0.0 will do where there is no IPv6
 
     [[nodiscard]] int family() const { return storage.ss_family; }
     /// Of an internet address; it stands at the same place in IPv4 and IPv6.
@@ -76,7 +82,11 @@ std::optional<Address> parse_inet(std::string_view text)
     const bool port_alone = colon == std::string_view::npos;
     const auto port = ipc::parse_number<std::uint16_t>(port_alone ? text : text.substr(colon + 1));
     if (!port) return std::nullopt;
-    if (port_alone) return ipv6(in6addr_any, *port, true);
+    if (port_alone) {
+        Address any = ipv6(in6addr_any, *port, true);
+        any.is_default = true;
+        return any;
+    }
 
     std::string host{text.substr(0, colon)};
     in_addr v4{};
@@ -88,24 +98,54 @@ std::optional<Address> parse_inet(std::string_view text)
     return std::nullopt;
 }
 
-/// Creates, binds and listens. The error's `what` is empty: the caller knows the words.
-ipc::Result<ipc::UniqueFd> bind_and_listen(const Address& address, int backlog,
-                                           std::optional<unsigned> mode = std::nullopt)
+bool set_flag(int fd, int level, int name, int value)
+{
+    return ::setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+/// What is the same for the first and for every further socket of an address.
+ipc::Result<ipc::UniqueFd> make_socket(const Address& address, const ipc::ListenAddress& wanted)
 {
     ipc::UniqueFd fd{::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)};
     if (!fd) return ipc::fail(errno, "");
-    const int on = 1;
-    const int v6_only = address.dual_stack ? 0 : 1;
-    if (address.family() != AF_UNIX)
-        ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (address.family() == AF_UNIX) return fd;
+    set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    if (wanted.nodelay) set_flag(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1); // connections inherit it
     if (address.family() == AF_INET6)
-        ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
-    if (::bind(fd.get(), address.get(), address.size) < 0) return ipc::fail(errno, "");
-    if (mode) { // before listen: until then nobody can connect
-        const auto& bound = reinterpret_cast<const sockaddr_un&>(address.storage);
-        if (::chmod(bound.sun_path, *mode) < 0) return ipc::fail(errno, "");
+        set_flag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, address.dual_stack ? 0 : 1);
+    if (wanted.reuse_port) set_flag(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+    return fd;
+}
+
+/// Mode and owner of a unix socket: before listen, until then nobody can connect.
+ipc::Result<void> set_rights(const ipc::ListenAddress& wanted, const char* path)
+{
+    if (!wanted.owner.empty()) {
+        const auto colon = std::min(wanted.owner.find(':'), wanted.owner.size());
+        const auto identity =
+            look_up_identity(wanted.owner.substr(0, colon),
+                             wanted.owner.substr(std::min(colon + 1, wanted.owner.size())));
+        if (!identity) return std::unexpected(identity.error());
+        if (*identity && ::lchown(path, (*identity)->uid, (*identity)->gid) < 0)
+            return ipc::fail(errno, "");
     }
-    if (::listen(fd.get(), backlog) < 0) return ipc::fail(errno, "");
+    if (wanted.mode && ::chmod(path, *wanted.mode) < 0) return ipc::fail(errno, "");
+    return {};
+}
+
+/// Creates, binds and listens. The error's `what` is empty: the caller knows the words.
+ipc::Result<ipc::UniqueFd> bind_and_listen(const Address& address, const ipc::ListenAddress& wanted)
+{
+    auto fd = make_socket(address, wanted);
+    if (!fd) return fd;
+    if (::bind(fd->get(), address.get(), address.size) < 0) return ipc::fail(errno, "");
+    if (address.family() == AF_UNIX) {
+        const auto& bound = reinterpret_cast<const sockaddr_un&>(address.storage);
+        if (auto set = set_rights(wanted, bound.sun_path); !set)
+            return std::unexpected(set.error());
+    }
+    if (address.family() != AF_UNIX && !wanted.reuse_port) prepare_to_share(fd->get());
+    if (::listen(fd->get(), wanted.backlog.value_or(kBacklog)) < 0) return ipc::fail(errno, "");
     return fd;
 }
 
@@ -138,10 +178,11 @@ ipc::Result<ipc::UniqueFd> listen_inet(ipc::System& system, const ipc::ListenAdd
                          "listen address must be a port, ADDRESS:PORT, [ADDRESS]:PORT or "
                          "unix:PATH, got " +
                              wanted.text);
-    const int backlog = wanted.backlog.value_or(kBacklog);
-    auto result = bind_and_listen(*address, backlog);
-    if (!result && address->dual_stack && no_ipv6(result.error()))
-        result = bind_and_listen(ipv4({INADDR_ANY}, address->port()), backlog);
+    Address place = *address;
+    if (wanted.ipv6_only) place.dual_stack = !*wanted.ipv6_only;
+    auto result = bind_and_listen(place, wanted);
+    if (!result && place.is_default && place.dual_stack && no_ipv6(result.error()))
+        result = bind_and_listen(ipv4({INADDR_ANY}, place.port()), wanted);
     const std::string holder = in_use(result) ? holder_of_port(system, address->port()) : "";
     return explained(std::move(result), wanted.text, holder);
 }
@@ -168,17 +209,144 @@ ipc::Result<ipc::UniqueFd> listen_unix(ipc::System& system, const ipc::ListenAdd
                                                 std::to_string(path.size()));
     path.copy(bound.sun_path, path.size());
     const Address address = make_address(bound);
-    const int backlog = wanted.backlog.value_or(kBacklog);
-    auto result = bind_and_listen(address, backlog, wanted.mode);
+    auto result = bind_and_listen(address, wanted);
     if (in_use(result) && is_stale(address, bound.sun_path)) {
         ::unlink(bound.sun_path);
-        result = bind_and_listen(address, backlog, wanted.mode);
+        result = bind_and_listen(address, wanted);
     }
     const std::string holder = in_use(result) ? holder_of_path(system, path) : "";
     return explained(std::move(result), wanted.text, holder);
 }
 
+std::optional<Address> bound_address(int socket)
+{
+    Address address;
+    address.size = sizeof address.storage;
+    if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address.storage), &address.size) < 0)
+        return std::nullopt;
+    int v6_only = 1;
+    socklen_t size = sizeof v6_only;
+    ::getsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &size);
+    address.dual_stack = address.family() == AF_INET6 && v6_only == 0;
+    return address;
+}
+
+std::string path_of(const ipc::ListenAddress& address)
+{
+    return address.text.substr(std::strlen("unix:"));
+}
+
+std::string path_beside(const ipc::ListenAddress& address)
+{
+    return path_of(address) + "~";
+}
+
+ipc::Result<ipc::UniqueFd> join_unix(const ipc::ListenAddress& wanted)
+{
+    sockaddr_un bound{};
+    bound.sun_family = AF_UNIX;
+    const std::string fresh = path_beside(wanted);
+    if (fresh.size() >= sizeof bound.sun_path)
+        return ipc::fail(ENAMETOOLONG, "listen on " + wanted.text + " a second time");
+    fresh.copy(bound.sun_path, fresh.size());
+    ::unlink(fresh.c_str());
+    return bind_and_listen(make_address(bound), wanted);
+}
+
 } // namespace
+
+/// The program has to be there before it listens: later the kernel takes none from a socket that
+/// was bound alone. The flag is on for this call only.
+void prepare_to_share(int socket)
+{
+    if (!set_flag(socket, SOL_SOCKET, SO_REUSEPORT, 1)) return;
+    (void)steer(socket, {0});
+    set_flag(socket, SOL_SOCKET, SO_REUSEPORT, 0);
+}
+
+ipc::Result<ipc::UniqueFd> join_listener(const ipc::ListenAddress& wanted, int first)
+{
+    const auto address = bound_address(first);
+    if (!address) return ipc::fail(errno, "listen on " + wanted.text);
+    if (address->family() == AF_UNIX) return explained(join_unix(wanted), wanted.text, "");
+    ipc::ListenAddress shared = wanted;
+    shared.reuse_port = true;
+    if (!set_flag(first, SOL_SOCKET, SO_REUSEPORT, 1))
+        return ipc::fail(errno, "share " + wanted.text);
+    return explained(bind_and_listen(*address, shared), wanted.text, "");
+}
+
+ipc::Result<void> take_path(const ipc::ListenAddress& address)
+{
+    const std::string fresh = path_beside(address);
+    if (::rename(fresh.c_str(), path_of(address).c_str()) < 0)
+        return ipc::fail(errno, "rename " + fresh);
+    return {};
+}
+
+void drop_path(const ipc::ListenAddress& address)
+{
+    ::unlink(path_beside(address).c_str());
+}
+
+ipc::Result<void> steer(int member, const std::vector<std::size_t>& indices)
+{
+    // random % n, then a comparison for each but the last.
+    std::vector<sock_filter> code;
+    const auto count = static_cast<__u32>(indices.size());
+    const auto add = [&](std::size_t op, __u32 value, __u8 skip_if_false = 0) {
+        code.push_back({static_cast<__u16>(op), 0, skip_if_false, value});
+    };
+    if (count > 1) {
+        add(BPF_LD | BPF_W | BPF_ABS, static_cast<__u32>(SKF_AD_OFF + SKF_AD_RANDOM));
+        add(BPF_ALU | BPF_MOD | BPF_K, count);
+        for (__u32 at = 0; at + 1 < count; ++at) {
+            add(BPF_JMP | BPF_JEQ | BPF_K, at, 1);
+            add(BPF_RET | BPF_K, static_cast<__u32>(indices[at]));
+        }
+    }
+    add(BPF_RET | BPF_K, static_cast<__u32>(indices.back()));
+    const sock_fprog program{.len = static_cast<unsigned short>(code.size()),
+                             .filter = code.data()};
+    if (::setsockopt(member, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0)
+        return ipc::fail(errno, "choose who gets connections");
+    return {};
+}
+
+void shut_listener(int socket)
+{
+    ::shutdown(socket, SHUT_RD);
+}
+
+std::uint64_t inode_of(int socket)
+{
+    struct stat about{};
+    return ::fstat(socket, &about) < 0 ? 0 : about.st_ino;
+}
+
+std::uint16_t port_of(int socket)
+{
+    const auto address = bound_address(socket);
+    return address && address->family() != AF_UNIX ? address->port() : std::uint16_t{0};
+}
+
+std::string address_of(int socket)
+{
+    const auto address = bound_address(socket);
+    if (!address) return {};
+    if (address->family() == AF_UNIX)
+        return std::string{"unix:"} +
+               reinterpret_cast<const sockaddr_un*>(address->get())->sun_path;
+    char text[INET6_ADDRSTRLEN] = {};
+    if (address->family() == AF_INET) {
+        const auto& v4 = reinterpret_cast<const sockaddr_in&>(address->storage);
+        ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+        return fmt::format("{}:{}", text, address->port());
+    }
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address->storage);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    return fmt::format("[{}]:{}", text, address->port());
+}
 
 ipc::Result<ipc::UniqueFd> open_listener(ipc::System& system, const ipc::ListenAddress& address)
 {

@@ -1,9 +1,15 @@
 // Opens the listening sockets that apps declare (attribute `listen`). The daemon keeps them open as
 // long as the app is declared, so that no restart of a worker refuses a connection.
+//
+// An address may have several sockets at a time: they are one SO_REUSEPORT group of the kernel, and
+// `steer` says which of them get new connections (a classic BPF program, man 7 socket). The first
+// one carries a program from birth, so that a second one gets nothing before it is told to.
 #pragma once
 
 #include "ipc/base/system.hpp"
 #include "ipc/wire/app_spec.hpp"
+
+#include <vector>
 
 namespace cluster::supervisor {
 
@@ -12,5 +18,35 @@ namespace cluster::supervisor {
 /// (one that refuses a connect). Errors name the address and, for EADDRINUSE, the pid and name of
 /// the process holding it when /proc tells (`system` reads it).
 ipc::Result<ipc::UniqueFd> open_listener(ipc::System& system, const ipc::ListenAddress& address);
+
+/// One more socket for the address that `first` listens on. TCP: it joins the group as its last
+/// member and gets no connection before `steer`. Unix: it listens under a name beside the path
+/// until `take_path`.
+ipc::Result<ipc::UniqueFd> join_listener(const ipc::ListenAddress& address, int first);
+
+/// For a TCP socket that is bound and does not listen yet: that others may join it later, when
+/// `join_listener` says so. Until then the address is in use for everybody.
+void prepare_to_share(int socket);
+
+/// Unix: the socket that joined last has the path from now on; the one before keeps what waits in
+/// its queue. At no moment is nobody there.
+ipc::Result<void> take_path(const ipc::ListenAddress& address);
+/// Unix: the socket that joined last will never have the path.
+void drop_path(const ipc::ListenAddress& address);
+
+/// New connections go to the members with these indices (order of joining), at random; at least
+/// one. `member` is any socket of the group. A group that never had a second member needs none.
+ipc::Result<void> steer(int member, const std::vector<std::size_t>& indices);
+
+/// Closes it for all who have it, now: a retired socket must not stay in its group because some
+/// child of a worker still holds it.
+void shut_listener(int socket);
+
+/// Inode of a socket: what /proc/PID/fd and the kernel's socket tables call it.
+std::uint64_t inode_of(int socket);
+/// Its port; 0 for a unix socket.
+std::uint16_t port_of(int socket);
+/// "127.0.0.1:3001", "[::]:3001" or "unix:/path".
+std::string address_of(int socket);
 
 } // namespace cluster::supervisor

@@ -44,6 +44,7 @@ ipc::Result<ipc::UniqueFd> bind_one(const BindPlace& place, const std::string& h
     if (place.ipv6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
     if (::bind(fd.get(), address->ai_addr, address->ai_addrlen) < 0)
         return ipc::fail(errno, "bind " + host);
+    if (!place.datagram) prepare_to_share(fd.get());
     return fd;
 }
 
@@ -87,14 +88,20 @@ ipc::Result<ipc::UniqueFd> bind_socket(const BindPlace& place)
     return bind_one(dual, "0.0.0.0");
 }
 
+ipc::Result<ipc::UniqueFd> join_socket(int first)
+{
+    const std::string address = address_of(first);
+    auto joined = join_listener({.text = address, .name = address}, first);
+    return joined ? share_socket(joined->get()) : std::move(joined);
+}
+
 ipc::Result<ipc::UniqueFd> bind_path(ipc::System& system, const std::string& path,
                                      std::optional<std::pair<uid_t, gid_t>> owner)
 {
     if (path.contains('\0')) return ipc::fail(EINVAL, "listen on an abstract name");
     const FileIdentity as_owner{owner};
     const std::string text = "unix:" + path;
-    auto opened = open_listener(
-        system, {.text = text, .name = text, .backlog = std::nullopt, .mode = std::nullopt});
+    auto opened = open_listener(system, {.text = text, .name = text});
     // It has no errno when the path is too long; Node's own answer is this one.
     if (!opened && !opened.error().code) return ipc::fail(EINVAL, opened.error().what);
     if (!opened) return opened;

@@ -26,6 +26,10 @@ struct BindPlace {
 /// The error's code is the errno that the app shall see.
 ipc::Result<ipc::UniqueFd> bind_socket(const BindPlace& place);
 
+/// One more socket for the address of `first`, a TCP socket from `bind_socket` that listens by now:
+/// it joins its group (see join_listener).
+ipc::Result<ipc::UniqueFd> join_socket(int first);
+
 /// The path is made, and a stale socket file removed, with the rights of `owner` when given: a
 /// worker of another user shall not reach further through us. This one listens already. Abstract
 /// names are refused (EINVAL).

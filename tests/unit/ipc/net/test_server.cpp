@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <string>
 #include <thread>
@@ -73,6 +74,10 @@ public:
             session->notify(notification_frame("progress", {{"done", 2}}));
             return session->respond(request, json("done"));
         }
+        if (request.method == "patience") {
+            answer_patience = [session, request] { session->respond(request, json("at last")); };
+            return;
+        }
         if (request.method == "flood") {
             bool kept = true;
             const std::string frame = notification_frame("log", {{"x", std::string(100'000, 'y')}});
@@ -91,6 +96,7 @@ public:
     boost::asio::io_context loop{1};
     std::unique_ptr<Server> server;
     std::thread thread;
+    std::function<void()> answer_patience; ///< of the loop's thread
     std::promise<bool> flood_refused;
     std::promise<void> closed;
 };
@@ -145,6 +151,20 @@ TEST_CASE("net: a call comes back with its result, a failure with its error")
     CHECK(failed.error().message == "no");
     CHECK(failed.error().data == json{{"a", 1}});
     CHECK(client->call("echo", {{"b", 2}}).value() == json{{"b", 2}}); // still usable
+}
+
+TEST_CASE("client: whoever waits for an answer is told that time goes by")
+{
+    Fixture fixture;
+    auto client = Client::connect(fixture.home);
+    REQUIRE(client);
+    int idle = 0;
+    const auto answer = client->call("patience", json::object(), {}, [&] {
+        if (++idle == 2) boost::asio::post(fixture.loop, [&] { fixture.answer_patience(); });
+    });
+    REQUIRE(answer);
+    CHECK(*answer == "at last");
+    CHECK(idle >= 2);
 }
 
 TEST_CASE("net: notifications come before the answer, in order")

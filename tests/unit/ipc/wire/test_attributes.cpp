@@ -1,5 +1,6 @@
 #include "ipc/wire/attribute_table.hpp"
 #include "ipc/wire/attributes.hpp"
+#include "tests/unit/ipc/wire/schema_validator.hpp"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -75,7 +76,15 @@ json everything()
           {{"address", "unix:/run/x.sock"},
            {"name", "control"},
            {"backlog", 16},
-           {"mode", "0660"}}}},
+           {"mode", "0660"},
+           {"owner", "www-data:www-data"}},
+          {{"address", "[::]:80"},
+           {"name", "http"},
+           {"reuse_port", true},
+           {"ipv6_only", true},
+           {"nodelay", true}}}},
+        {"balance", "reuseport"},
+        {"depends_on", {{"db", "ready"}, {"migrate", "completed"}}},
         {"uid", "www-data"},
         {"gid", "33"},
         {"umask", "0027"},
@@ -90,6 +99,14 @@ json everything()
         {"kill_timeout", 8000},
         {"treekill", false},
         {"max_memory_restart", 1073741824},
+        {"wait_ready", true},
+        {"listen_timeout", 8000},
+        {"ready", {{"http", "/ready"}, {"port", 3002}, {"status", {200, 204}}, {"timeout", 500}}},
+        {"health", {{"exec", {"./check"}}, {"interval", 5000}, {"failures", 2}}},
+        {"watchdog", 30000},
+        {"shutdown_with_message", true},
+        {"drain_timeout", 30000},
+        {"reload", {{"max_surge", "25%"}, {"max_unavailable", 1}, {"soak", 5000}}},
         {"out_file", "/var/log/out.log"},
         {"error_file", "/dev/null"},
         {"pid_file", "/run/api.pid"},
@@ -120,6 +137,9 @@ TEST_CASE("attributes: every attribute survives the way to JSON and back")
 {
     const AppSpec spec = good(everything());
     CHECK(to_json(spec) == everything());
+    json users_own = everything();
+    users_own.erase("unsupported"); // between CLI and daemon
+    CHECK(test::schema_accepts(users_own));
     CHECK(good(to_json(spec)) == spec);
 }
 
@@ -384,7 +404,8 @@ TEST_CASE("attributes: a refused value is named with what is allowed and what wa
         {"listen", json::object(), "listen must be an object with \"address\", got an object"},
         {"listen",
          {{{"address", 1}, {"port", 2}}},
-         "listen[0] must be one of address, name, backlog, mode, got \"port\""},
+         "listen[0] must be an object of address, name, backlog, mode, owner, reuse_port, "
+         "ipv6_only, nodelay, got \"port\""},
         {"listen",
          {{{"address", 1}, {"backlog", 0}}},
          "listen[0].backlog must be a whole number from 1 to 65535, got 0"},
@@ -472,10 +493,6 @@ TEST_CASE("attributes: PM2's attributes without effect warn only when they would
         {"watch", false, false},
         {"watch", nullptr, false},
         {"cron_restart", "0 0 * * *", true},
-        {"wait_ready", true, true},
-        {"wait_ready", false, false},
-        {"listen_timeout", 3000, false},
-        {"listen_timeout", 8000, true},
         {"time", true, true},
         {"log_date_format", "HH", true},
         {"log_file", "x", true},

@@ -168,6 +168,54 @@ TEST_CASE("ecosystem: all mistakes of all apps come at once and the good apps as
     CHECK(has_errors(got.diagnostics));
 }
 
+TEST_CASE("ecosystem: each cycle of depends_on is an error that names it")
+{
+    const struct {
+        const char* text;
+        const char* want;
+    } rows[] = {
+        {R"([{"script":"a","depends_on":"b"},{"script":"b","depends_on":["c","d"]}])", ""},
+        {R"([{"script":"a","depends_on":["not-in-this-file"]}])", ""},
+        {R"([{"script":"a","depends_on":"a"}])",
+         "f.json: app \"a\": depends_on must not be a cycle, got a → a\n"},
+        {R"([{"script":"x","name":"b","depends_on":{"a":"started"}},
+             {"script":"x","name":"a","depends_on":{"b":"completed","c":null}}])",
+         "f.json: app \"a\": depends_on must not be a cycle, got a → b → a\n"},
+        {R"([{"script":"c","depends_on":"a"},{"script":"a","dependsOn":"b"},
+             {"script":"b","depends_on":["c"]}])",
+         "f.json: app \"a\": depends_on must not be a cycle, got a → b → c → a\n"},
+        {R"([{"script":"a","name_prefix":"x","depends_on":"a"}])", ""},
+        {R"([{"script":"a","name_prefix":"x","depends_on":"x:a"}])",
+         "f.json: app \"x:a\": depends_on must not be a cycle, got x:a → x:a\n"},
+        // Together with all other mistakes, also those of the same apps.
+        {R"([{"script":"a","depends_on":"b","instances":"x"},{"script":"b","depends_on":"a"},
+             {"script":"c","depends_on":"c"},{"script":"d","depends_on":1.5,"treekill":1}])",
+         "f.json: app \"a\": instances must be a whole number, \"max\", 0 or negative, got "
+         "\"x\"\n"
+         "f.json: app \"d\": treekill must be true or false, got 1\n"
+         "f.json: app \"a\": depends_on must not be a cycle, got a → b → a\n"
+         "f.json: app \"c\": depends_on must not be a cycle, got c → c\n"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.text);
+        CHECK(messages(from_json(row.text)) == row.want);
+    }
+}
+
+TEST_CASE("ecosystem: a chain of thousands of apps is followed")
+{
+    std::string text = "[";
+    for (int i = 0; i < 10'000; ++i)
+        text += "{\"script\":\"app" + std::to_string(i) + "\",\"depends_on\":\"app" +
+                std::to_string(i + 1) + "\"},";
+    CHECK(messages(from_json(text + "]")) == "");
+    const Ecosystem round = from_json(text + R"({"script":"app10000","depends_on":"app0"}])");
+    REQUIRE(round.diagnostics.size() == 1);
+    CHECK(round.diagnostics[0].message.starts_with(
+        "depends_on must not be a cycle, got app0 → app1 → "));
+    CHECK(round.diagnostics[0].message.ends_with(" → … 9991 more … → app0"));
+}
+
 TEST_CASE("ecosystem: --env warns when no app has such a block")
 {
     const std::string text = R"([{"script":"a","env_prod":{"X":"1"}},{"script":"b"}])";

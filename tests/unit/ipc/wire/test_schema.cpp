@@ -1,5 +1,6 @@
 #include "ipc/wire/attribute_table.hpp"
 #include "ipc/wire/schema.hpp"
+#include "tests/unit/ipc/wire/schema_validator.hpp"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -68,5 +69,27 @@ TEST_CASE("schema: the document names every attribute that users can set")
         CAPTURE(attribute.name);
         const bool is_public = attribute.support != Support::internal;
         CHECK(document.contains("`" + std::string{attribute.name} + "`") == is_public);
+    }
+}
+
+TEST_CASE("schema: an app has a script, and nothing that is unknown")
+{
+    const struct {
+        const char* app;
+        bool good;
+    } rows[] = {
+        {R"({"script":"a"})", true},
+        {R"({"cmd":"a","$schema":"./x"})", true},
+        {R"({"name":"a"})", false},
+        {R"({"script":"a","instances":"max","maxRestarts":"3","env_x":{"A":1}})", true},
+        {R"({"script":"a","instnaces":4})", false},
+        {R"({"script":"a","env_x":5})", false},
+        {R"({"script":"a","name":null})", true},
+        {R"({"script":"a","unsupported":[]})", false},
+        {R"("a")", false},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.app);
+        CHECK(test::schema_accepts(json::parse(row.app)) == row.good);
     }
 }

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -30,7 +31,9 @@ Result<UniqueFd> listen_on(ListenAddress address)
 
 Result<UniqueFd> listen_on(const std::string& text)
 {
-    return listen_on(ListenAddress{.text = text, .name = text, .backlog = {}, .mode = {}});
+    ListenAddress address;
+    address.text = address.name = text;
+    return listen_on(std::move(address));
 }
 
 int option(int fd, int level, int name)
@@ -138,7 +141,10 @@ TEST_CASE("listeners: a unix socket has its mode, and a stale file makes way for
 {
     const Scratch scratch;
     const std::string path = scratch.path + "/x.sock";
-    const ListenAddress address{.text = "unix:" + path, .name = "x", .backlog = 7, .mode = 0620U};
+    ListenAddress address;
+    address.text = "unix:" + path;
+    address.backlog = 7;
+    address.mode = 0620U;
     for (int round = 0; round < 2; ++round) { // the second finds the file of the first
         const auto socket = listen_on(address);
         REQUIRE(socket);
@@ -173,4 +179,101 @@ TEST_CASE("listeners: a path that fits no socket address, or no folder, is refus
               .ends_with("must have 1 to 107 bytes of path, got 108"));
     CHECK(listen_on("unix:/no/such/folder/x").error().text() ==
           "listen on unix:/no/such/folder/x: no such file or directory");
+}
+
+TEST_CASE("listeners: a second socket of an address gets connections when it is told to")
+{
+    ListenAddress address;
+    address.text = address.name = "127.0.0.1:0";
+    LinuxSystem system;
+    const auto first = open_listener(system, address);
+    REQUIRE(first);
+    const int port = port_of(first->get());
+    const auto second = join_listener(address, first->get());
+    REQUIRE(second);
+    CHECK(port_of(second->get()) == port);
+    CHECK(inode_of(first->get()) != inode_of(second->get()));
+    const auto waiting = [](int socket) {
+        pollfd about{.fd = socket, .events = POLLIN, .revents = 0};
+        int count = 0;
+        while (::poll(&about, 1, 0) == 1) {
+            const UniqueFd connection{::accept(socket, nullptr, nullptr)};
+            ++count;
+        }
+        return count;
+    };
+    const auto connect_ten = [&] {
+        for (int i = 0; i < 10; ++i)
+            CHECK(connects(AF_INET, "127.0.0.1", port));
+    };
+    connect_ten();
+    CHECK(waiting(first->get()) == 10);
+    CHECK(waiting(second->get()) == 0);
+
+    REQUIRE(steer(first->get(), {1}));
+    connect_ten();
+    CHECK(waiting(first->get()) == 0);
+    CHECK(waiting(second->get()) == 10);
+
+    REQUIRE(steer(first->get(), {0, 1}));
+    for (int i = 0; i < 10; ++i) // 100 connections and none for one of them: once in 10^29
+        connect_ten();
+    const int for_first = waiting(first->get());
+    CHECK(for_first > 0);
+    CHECK(waiting(second->get()) == 100 - for_first);
+
+    // The first one leaves, and what held a duplicate does not keep it in the group.
+    const UniqueFd held{::dup(first->get())};
+    shut_listener(first->get());
+    REQUIRE(steer(second->get(), {0}));
+    connect_ten();
+    CHECK(waiting(second->get()) == 10);
+}
+
+TEST_CASE("listeners: an address with two sockets of ours is still in use for others")
+{
+    ListenAddress address;
+    address.text = address.name = "127.0.0.1:0";
+    LinuxSystem system;
+    const auto first = open_listener(system, address);
+    REQUIRE(first);
+    address.text = "127.0.0.1:" + std::to_string(port_of(first->get()));
+    const auto other = open_listener(system, address);
+    REQUIRE(!other);
+    CHECK(other.error().code.value() == EADDRINUSE);
+}
+
+TEST_CASE("listeners: a second unix socket takes the path over and the first keeps its queue")
+{
+    const Scratch scratch;
+    ListenAddress address;
+    address.text = address.name = "unix:" + scratch.path + "/x.sock";
+    address.mode = 0600;
+    LinuxSystem system;
+    const auto first = open_listener(system, address);
+    REQUIRE(first);
+    const auto connect_once = [&] {
+        sockaddr_un to{};
+        to.sun_family = AF_UNIX;
+        address.text.copy(to.sun_path, sizeof to.sun_path - 1, 5);
+        UniqueFd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+        CHECK(::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
+        return fd;
+    };
+    const UniqueFd before = connect_once();
+    const auto second = join_listener(address, first->get());
+    REQUIRE(second);
+    const UniqueFd still = connect_once();
+    REQUIRE(take_path(address));
+    const UniqueFd after = connect_once();
+    pollfd waits[] = {{.fd = first->get(), .events = POLLIN, .revents = 0},
+                      {.fd = second->get(), .events = POLLIN, .revents = 0}};
+    CHECK(::poll(waits, 2, 0) == 2);
+    const UniqueFd one{::accept(first->get(), nullptr, nullptr)};
+    const UniqueFd two{::accept(first->get(), nullptr, nullptr)};
+    CHECK(::poll(waits, 1, 0) == 0);
+    CHECK(address_of(first->get()) == address.text);
+    struct stat about{};
+    CHECK(::stat(address.text.c_str() + 5, &about) == 0);
+    CHECK((about.st_mode & 0777U) == 0600);
 }
