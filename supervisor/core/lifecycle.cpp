@@ -95,6 +95,7 @@ constexpr std::pair<Event, std::string_view> kEventNames[] = {
     {start_asked, "start_asked"},   {stop_asked, "stop_asked"},     {restart_asked, "restart_asked"},
     {delete_asked, "delete_asked"}, {spawn_failed, "spawn_failed"}, {ready, "ready"},
     {gone, "gone"},                 {timer_fired, "timer_fired"},   {unkillable, "unkillable"},
+    {overdue, "overdue"},           {drained, "drained"},
 };
 // clang-format on
 

@@ -48,6 +48,8 @@ enum class Event {
     gone,         ///< the process has ended and nothing of its tree is left
     timer_fired,  ///< kill timeout while stopping, restart delay while waiting_restart
     unkillable,   ///< something of the tree outlived SIGKILL
+    overdue,      ///< not ready in time: told, and changes nothing
+    drained,      ///< has left its connections and is told to stop now: told, and changes nothing
 };
 enum class Effect {
     none,

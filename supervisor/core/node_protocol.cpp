@@ -110,6 +110,13 @@ std::string reply(std::int64_t seq, const NodeAddress& address, std::string_view
                        -error, json(node_key(address)).dump(), data);
 }
 
+/// "::1" in brackets, so that the port can follow.
+std::string with_port(std::string_view host, int port)
+{
+    const bool bare_ipv6 = host.contains(':') && !host.starts_with('[');
+    return bare_ipv6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+}
+
 } // namespace
 
 bool same_place(const NodeAddress& a, const NodeAddress& b)
@@ -123,8 +130,27 @@ std::string node_key(const NodeAddress& address)
                        address.fd, address.index);
 }
 
+std::string node_place(const NodeAddress& address)
+{
+    if (address.type == NodeAddressType::path) return "unix:" + address.text;
+    const bool datagram =
+        address.type == NodeAddressType::udp4 || address.type == NodeAddressType::udp6;
+    return (datagram ? "udp:" : "") + with_port(address.any ? "::" : address.text, address.port);
+}
+
+std::uint16_t node_tcp_port(const NodeAddress& address)
+{
+    const bool tcp = address.type == NodeAddressType::tcp4 ||
+                     address.type == NodeAddressType::tcp6 ||
+                     address.type == NodeAddressType::descriptor; // a path has no port
+    const bool valid =
+        address.port > 0 && address.port <= std::numeric_limits<std::uint16_t>::max();
+    return tcp && valid ? static_cast<std::uint16_t>(address.port) : std::uint16_t{0};
+}
+
 NodeMessage parse_node_message(std::string_view line)
 {
+    if (line == R"("ready")") return NodeReady{};
     const bool marked = line.starts_with(kBunMark);
     if (marked) line.remove_prefix(1);
     // Node writes `cmd` first, so traffic of the app need not be parsed.
@@ -158,6 +184,14 @@ std::string node_leave_reply(std::int64_t seq)
 std::string node_disconnect()
 {
     return "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\"}\n";
+}
+
+std::string node_new_connection(std::string_view key)
+{
+    return fmt::format(R"({{"cmd":"NODE_HANDLE","type":"net.Native","msg":)"
+                       R"({{"cmd":"NODE_CLUSTER","act":"newconn","key":{}}}}})"
+                       "\n",
+                       json(key).dump());
 }
 
 std::string node_handle_taken()

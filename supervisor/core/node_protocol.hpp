@@ -10,8 +10,10 @@
 //   we:     disconnect                      it closes each server (`close`), finishes what is in
 //                                           flight and closes the channel
 //   worker: exitedAfterDisconnect           it disconnects by itself, and waits for an answer
+//   we:     newconn (key)                   a connection that we have accepted, for the server that
+//                                           the worker has open under that key
 //
-// Everything else is traffic of the app (`process.send`).
+// Everything else is traffic of the app (`process.send`); of that we know one word, `"ready"`.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +48,13 @@ inline constexpr int kNodeUdpReuseAddress = 4; ///< UV_UDP_REUSEADDR
 /// The name of the socket in both directions: "127.0.0.1:3001:4:-1:0".
 [[nodiscard]] std::string node_key(const NodeAddress& address);
 
+/// For people and probes: "127.0.0.1:3001", "[::]:3001" (any address too), "unix:/run/x.sock",
+/// "udp:[::1]:53". The message about a descriptor tells no more than the port.
+[[nodiscard]] std::string node_place(const NodeAddress& address);
+
+/// Its port when it is a TCP server's, else 0.
+[[nodiscard]] std::uint16_t node_tcp_port(const NodeAddress& address);
+
 struct NodeOnline {};
 struct NodeQuery {
     std::int64_t seq = 0; ///< to be echoed in the answer
@@ -62,13 +71,15 @@ struct NodeClosed {
 struct NodeLeaving {
     std::int64_t seq = 0;
 };
+/// `process.send('ready')`, whatever comes of its servers; it may be said before they listen.
+struct NodeReady {};
 struct NodeHandleTaken {};
 struct NodeHandleLost {};
 /// The app's own traffic, and what nobody knows.
 struct NodeUserMessage {};
 
 using NodeMessage = std::variant<NodeUserMessage, NodeOnline, NodeQuery, NodeListening, NodeClosed,
-                                 NodeLeaving, NodeHandleTaken, NodeHandleLost>;
+                                 NodeLeaving, NodeReady, NodeHandleTaken, NodeHandleLost>;
 
 /// bun puts this byte before its internal lines, and wants it before ours.
 inline constexpr char kBunMark = '\x02';
@@ -87,6 +98,9 @@ inline constexpr char kBunMark = '\x02';
 /// The answer to NodeLeaving.
 [[nodiscard]] std::string node_leave_reply(std::int64_t seq);
 [[nodiscard]] std::string node_disconnect();
+/// Goes together with the descriptor of a connected socket. The worker closes it when it has no
+/// server of that key, or one that has reached its `maxConnections`.
+[[nodiscard]] std::string node_new_connection(std::string_view key);
 /// For a handle that the app has sent to us: it sends no other before.
 [[nodiscard]] std::string node_handle_taken();
 

@@ -77,6 +77,7 @@ TEST_CASE("node protocol: what a server listens on becomes a key of its own")
 TEST_CASE("node protocol: the other messages of a worker")
 {
     (void)parsed<NodeOnline>(R"({"cmd":"NODE_CLUSTER","act":"online","seq":0})");
+    (void)parsed<NodeReady>(R"("ready")"); // also bun, which does not mark what the app says
     (void)parsed<NodeHandleTaken>(R"({"cmd":"NODE_HANDLE_ACK"})");
     (void)parsed<NodeHandleLost>(R"({"cmd":"NODE_HANDLE_NACK"})");
     CHECK(
@@ -106,7 +107,12 @@ TEST_CASE("node protocol: whatever else comes is the app's own")
     const std::string deep(30'000, '[');
     const std::string long_address(600, 'a');
     const std::string lines[] = {
-        R"("ready")",
+        R"("Ready")",
+        R"("ready" )",
+        "ready",
+        "\x02\"ready\"",
+        R"({"ready":true})",
+        R"({"cmd":"NODE_CLUSTER","accepted":true,"seq":3})",
         R"({"type":"process:msg","data":{}})",
         "42",
         "",
@@ -148,6 +154,33 @@ TEST_CASE("node protocol: equal places may have different indexes")
     CHECK_FALSE(same_place(one, other));
 }
 
+TEST_CASE("node protocol: places are written for people and probes")
+{
+    using enum NodeAddressType;
+    const NodeAddress by_descriptor{.text = "null", .any = true, .port = 81, .type = descriptor};
+    const struct {
+        const char* name;
+        NodeAddress address;
+        const char* place;
+        std::uint16_t tcp_port;
+    } rows[] = {
+        {"any", {.text = "null", .any = true, .port = 80, .type = tcp4}, "[::]:80", 80},
+        {"an IPv4 host", {.text = "127.0.0.1", .port = 80, .type = tcp4}, "127.0.0.1:80", 80},
+        {"an IPv6 host", {.text = "::1", .port = 80, .type = tcp6}, "[::1]:80", 80},
+        {"bun says 4 of each host", {.text = "::1", .port = 80, .type = tcp4}, "[::1]:80", 80},
+        {"a path", {.text = "/run/x.sock", .port = -1, .type = path}, "unix:/run/x.sock", 0},
+        {"udp4", {.text = "0.0.0.0", .port = 53, .type = udp4}, "udp:0.0.0.0:53", 0},
+        {"udp6", {.text = "::", .port = 53, .type = udp6}, "udp:[::]:53", 0},
+        {"listen({fd: 3})", by_descriptor, "[::]:81", 81},
+        {"no port that exists", {.text = "a", .port = 70'000, .type = tcp4}, "a:70000", 0},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        CHECK(node_place(row.address) == row.place);
+        CHECK(node_tcp_port(row.address) == row.tcp_port);
+    }
+}
+
 TEST_CASE("node protocol: what we say, byte for byte")
 {
     const NodeAddress tcp{.text = "a\"b", .port = 80, .type = NodeAddressType::tcp4};
@@ -165,5 +198,9 @@ TEST_CASE("node protocol: what we say, byte for byte")
           "\n");
     CHECK(node_leave_reply(8) == "{\"cmd\":\"NODE_CLUSTER\",\"ack\":8}\n");
     CHECK(node_disconnect() == "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\"}\n");
+    CHECK(node_new_connection("a\"b:80:4:-1:0") ==
+          R"({"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_CLUSTER",)"
+          R"("act":"newconn","key":"a\"b:80:4:-1:0"}})"
+          "\n");
     CHECK(node_handle_taken() == "{\"cmd\":\"NODE_HANDLE_ACK\"}\n");
 }

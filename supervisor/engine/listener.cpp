@@ -1,0 +1,92 @@
+#include "supervisor/engine/listener.hpp"
+
+#include "supervisor/sys/listeners.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace cluster::supervisor {
+
+Listener::Listener(ipc::ListenAddress address, ipc::UniqueFd first) : address_{std::move(address)}
+{
+    sockets_.push_back(std::make_shared<ListenSocket>(std::move(first), true));
+}
+
+std::string Listener::bound_address() const
+{
+    return is_unix() ? address_.text : address_of(sockets_.front()->fd.get());
+}
+
+std::shared_ptr<ListenSocket> Listener::current() const
+{
+    const auto live = std::ranges::find_if(sockets_.rbegin(), sockets_.rend(),
+                                           [](const auto& s) { return s->live; });
+    return live == sockets_.rend() ? sockets_.back() : *live;
+}
+
+ipc::Result<std::shared_ptr<ListenSocket>> Listener::own()
+{
+    const auto unused =
+        std::ranges::find_if(sockets_, [](const auto& s) { return s.use_count() == 1; });
+    if (unused != sockets_.end()) return *unused;
+    return add();
+}
+
+ipc::Result<std::shared_ptr<ListenSocket>> Listener::add()
+{
+    auto joined = join_listener(address_, sockets_.front()->fd.get());
+    if (!joined) return std::unexpected(joined.error());
+    return sockets_.emplace_back(std::make_shared<ListenSocket>(std::move(*joined), false));
+}
+
+bool Listener::has(const ListenSocket& socket) const
+{
+    return std::ranges::any_of(sockets_, [&](const auto& own) { return own.get() == &socket; });
+}
+
+ipc::Result<void> Listener::make_only_live(ListenSocket& socket)
+{
+    if (socket.live) return {};
+    for (const auto& other : sockets_)
+        other->live = other.get() == &socket;
+    return steer();
+}
+
+ipc::Result<void> Listener::set_live(ListenSocket& socket, bool live)
+{
+    if (std::exchange(socket.live, live) == live) return {};
+    if (is_unix() && !live) return {}; // the path leads elsewhere by now
+    return steer();
+}
+
+ipc::Result<void> Listener::steer()
+{
+    if (sockets_.size() < 2) return {};
+    if (is_unix()) return take_path(address_); // what was added last goes live, no other can
+    std::vector<std::size_t> live;
+    for (std::size_t at = 0; at < sockets_.size(); ++at)
+        if (sockets_[at]->live) live.push_back(at);
+    // With none live the last choice stays: connections wait where they waited.
+    return live.empty() ? ipc::Result<void>{} : supervisor::steer(sockets_.front()->fd.get(), live);
+}
+
+void Listener::tidy()
+{
+    const auto count = sockets_.size();
+    for (std::size_t at = 0; at < sockets_.size() && sockets_.size() > 1;) {
+        const bool other_live = std::ranges::any_of(
+            sockets_, [&](const auto& s) { return s != sockets_[at] && s->live; });
+        if (sockets_[at].use_count() > 1 || !other_live) {
+            ++at;
+            continue;
+        }
+        if (is_unix() && at + 1 == sockets_.size() && !sockets_[at]->live) drop_path(address_);
+        shut_listener(sockets_[at]->fd.get());
+        sockets_[at] = sockets_.back(); // as the kernel fills the gap
+        sockets_.pop_back();
+    }
+    // A choice made by number means somebody else now.
+    if (sockets_.size() != count && !is_unix()) (void)steer();
+}
+
+} // namespace cluster::supervisor

@@ -1,0 +1,56 @@
+// The sockets of one declared address. Usually one, which all workers share and which outlives
+// them. There are several while a reload brings a new generation of workers in, and always with
+// `balance: "reuseport"`, where each worker has its own. New connections go to the live ones only.
+//
+// A socket that nobody has any more, and that is not the last one, is closed by `tidy`.
+#pragma once
+
+#include "ipc/base/system.hpp"
+#include "ipc/base/unique_fd.hpp"
+#include "ipc/wire/app_spec.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace cluster::supervisor {
+
+struct ListenSocket {
+    ipc::UniqueFd fd;
+    bool live = false; ///< gets new connections
+};
+
+class Listener {
+public:
+    /// `first` listens already, and is live.
+    Listener(ipc::ListenAddress address, ipc::UniqueFd first);
+
+    [[nodiscard]] const ipc::ListenAddress& address() const { return address_; }
+    /// A port that the kernel chose is told; the path of a unix socket is as declared.
+    [[nodiscard]] std::string bound_address() const;
+    [[nodiscard]] bool is_unix() const { return address_.text.starts_with("unix:"); }
+
+    /// The one that new workers of a shared address get: the last live one.
+    [[nodiscard]] std::shared_ptr<ListenSocket> current() const;
+    /// One that no worker has yet, else a new one: not live, unless it is the only one.
+    ipc::Result<std::shared_ptr<ListenSocket>> own();
+    /// A further one, not live.
+    ipc::Result<std::shared_ptr<ListenSocket>> add();
+
+    [[nodiscard]] bool has(const ListenSocket& socket) const;
+    /// Errors: the kernel's, which then goes on as before.
+    ipc::Result<void> set_live(ListenSocket& socket, bool live);
+    ipc::Result<void> make_only_live(ListenSocket& socket);
+    /// Closes what nobody else holds, except the last one.
+    void tidy();
+
+private:
+    ipc::Result<void> steer();
+
+    ipc::ListenAddress address_;
+    std::vector<std::shared_ptr<ListenSocket>> sockets_; ///< in the kernel's order
+};
+
+/// What a worker accepts from: one for each address of its app, in that order.
+using ListenSockets = std::vector<std::shared_ptr<ListenSocket>>;
+
+} // namespace cluster::supervisor
