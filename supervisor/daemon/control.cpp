@@ -68,6 +68,7 @@ const Control::Method Control::kMethods[] = {
     {"delete", 1, &Control::remove},
     {"reset", 1, &Control::reset},
     {"reload", 1, &Control::reload},
+    {"reload.abort", 1, &Control::abort_reload},
     {"scale", 1, &Control::scale},
     {"send_signal", 1, &Control::send_signal},
     {"logs.follow", 1, &Control::follow_logs},
@@ -79,15 +80,26 @@ const Control::Method Control::kMethods[] = {
 Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store, Log& log,
                  std::function<void()> quit)
     : supervisor_{supervisor}, loop_{loop}, store_{store}, log_{log}, quit_{std::move(quit)},
-      waiting_{supervisor, loop}, reloads_{supervisor, waiting_}, followers_{supervisor},
-      trim_timer_{loop}, save_timer_{loop}
+      waiting_{supervisor, loop}, ordering_{supervisor, waiting_, loop},
+      reloads_{supervisor, waiting_, loop}, followers_{supervisor}, trim_timer_{loop},
+      save_timer_{loop}
 {
     supervisor_.observe(
         [this](const Worker& worker, Event event) {
             waiting_.on_transition(worker, event);
+            reloads_.on_transition(worker, event);
+            ordering_.on_change();
             followers_.on_transition(worker, event);
         },
-        [this](const Worker& worker) { waiting_.on_removed(worker); });
+        [this](const Worker& worker) {
+            waiting_.on_removed(worker);
+            ordering_.on_change();
+        });
+    supervisor_.set_recycler([this](const Worker& worker, const std::string& cause) {
+        if (!can_overlap(*worker.app)) return false;
+        reloads_.recycle(worker, cause);
+        return true;
+    });
     trim_later(); // start-up is the first burst
 }
 
@@ -157,9 +169,7 @@ Control::Outcome Control::act(const SessionPtr& session, const ipc::Request& req
     Waiting::Wait& wait = answer_when_done(session, request);
     for (const int id : *ids)
         waiting_.add(wait, *supervisor_.find(id), goal);
-    for (const int id : *ids) {
-        if (Worker* worker = supervisor_.find(id)) supervisor_.ask(*worker, event, cause);
-    }
+    ordering_.end(*ids, event, cause);
     conclude(wait, session, request, *ids);
     return {};
 }
@@ -233,15 +243,7 @@ Control::Outcome Control::kill(const SessionPtr& session, const ipc::Request& re
     shutting_down_ = true;
     const std::string cause = asked_by("kill", *session);
     reloads_.cancel_all(cause);
-    std::vector<std::uint64_t> keys;
-    for (const Worker* worker : supervisor_.rows()) {
-        waiting_.add(wait, *worker, Goal::gone);
-        keys.push_back(worker->key);
-    }
-    for (const std::uint64_t key : keys) {
-        if (Worker* worker = supervisor_.find_row(key))
-            supervisor_.ask(*worker, Event::delete_asked, cause);
-    }
+    end_everything(wait, Event::delete_asked, Goal::gone, cause);
     waiting_.begin(wait);
     return {};
 }
@@ -255,11 +257,27 @@ void Control::stop_all(std::function<void()> done)
         waiting_.prepare({}, [done = std::move(done)](const WaitResult&) { done(); });
     const std::string cause = "the daemon was told to stop";
     reloads_.cancel_all(cause);
-    for (Worker* worker : supervisor_.rows()) {
-        waiting_.add(wait, *worker, Goal::down);
-        supervisor_.ask(*worker, Event::stop_asked, cause);
-    }
+    end_everything(wait, Event::stop_asked, Goal::down, cause);
     waiting_.begin(wait);
+}
+
+/// Halves of reloads at once, the others in their order.
+void Control::end_everything(Waiting::Wait& wait, Event event, Goal goal, const std::string& cause)
+{
+    std::vector<int> ids;
+    std::vector<std::uint64_t> hidden_keys;
+    for (Worker* worker : supervisor_.rows()) {
+        const bool shown = supervisor_.find(worker->id) == worker;
+        waiting_.add(wait, *worker, shown ? goal : Goal::gone);
+        if (shown)
+            ids.push_back(worker->id);
+        else
+            hidden_keys.push_back(worker->key);
+    }
+    for (const std::uint64_t key : hidden_keys)
+        if (Worker* worker = supervisor_.find_row(key))
+            supervisor_.ask(*worker, Event::delete_asked, cause);
+    ordering_.end(ids, event, cause);
 }
 
 Waiting::Wait& Control::answer_when_done(const SessionPtr& session, const ipc::Request& request)

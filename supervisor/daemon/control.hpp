@@ -5,6 +5,7 @@
 #include "ipc/net/server.hpp"
 #include "supervisor/daemon/followers.hpp"
 #include "supervisor/daemon/store.hpp"
+#include "supervisor/engine/ordering.hpp"
 #include "supervisor/engine/reloads.hpp"
 #include "supervisor/engine/supervisor.hpp"
 #include "supervisor/engine/waiting.hpp"
@@ -60,6 +61,7 @@ private:
 
     // Replacing processes one by one (control_reload.cpp).
     Outcome reload(const SessionPtr& session, const ipc::Request& request);
+    Outcome abort_reload(const SessionPtr& session, const ipc::Request& request);
 
     // Acting on workers (control.cpp).
     Outcome stop(const SessionPtr& session, const ipc::Request& request);
@@ -94,6 +96,10 @@ private:
     ipc::RpcResult<std::vector<ReloadPart>> parts_of(const ipc::json& params);
     void reload_part(const ReloadPart& part, const std::shared_ptr<Joint>& joint,
                      const std::string& cause);
+    void announce(const SessionPtr& session, const ipc::Request& request,
+                  const std::vector<ReloadPart>& parts);
+    void send_step(const std::weak_ptr<ipc::Session>& session, const ipc::json& request_id,
+                   const Joint& joint, const Worker& worker, const ReloadStep& step);
     void part_done(const std::shared_ptr<Joint>& joint, WaitResult part);
     /// Something else is wanted of these workers: a reload of their app ends.
     void cancel_reloads(const std::vector<int>& ids, const std::string& cause);
@@ -110,6 +116,7 @@ private:
     void answer_list(const SessionPtr& session, const ipc::Request& request, std::vector<int> ids,
                      void (*append)(std::string&, Supervisor&, const Worker&),
                      std::string_view before, std::string_view after);
+    void end_everything(Waiting::Wait& wait, Event event, Goal goal, const std::string& cause);
     void changed();
     void save_later(milliseconds latest);
     void trim_later();
@@ -120,6 +127,7 @@ private:
     Log& log_;
     std::function<void()> quit_;
     Waiting waiting_;
+    Ordering ordering_;
     Reloads reloads_;
     Followers followers_;
     std::vector<std::weak_ptr<const ipc::Environment>> environments_;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -21,7 +22,7 @@ struct Control::Joint {
     int replaced = 0; ///< instances, for the progress
     int total = 0;
     std::function<void(const WaitResult&)> answer;
-    std::function<void(const WaitProgress&)> progress;
+    std::function<void(const Joint&, const Worker&, const ReloadStep&)> on_step;
 };
 
 void Control::part_done(const std::shared_ptr<Joint>& joint, WaitResult part)
@@ -67,26 +68,30 @@ ipc::RpcResult<std::vector<Control::ReloadPart>> Control::parts_of(const json& p
 
 Control::Outcome Control::reload(const SessionPtr& session, const ipc::Request& request)
 {
+    const json queue = request.params.value("queue", json(true));
+    if (!queue.is_boolean()) return ipc::invalid_param("/queue", "true or false", queue);
     const auto parts = parts_of(request.params);
     if (!parts) return std::unexpected(parts.error());
     for (const ReloadPart& part : *parts) {
-        if (!reloads_.running(part.name)) continue;
+        if (queue == true || !reloads_.running(part.name)) continue;
         return std::unexpected(RpcError{
             .code = ipc::kFailed,
-            .message = fmt::format("a reload of {} is under way: wait for it, or stop it with "
-                                   "clusterctl restart",
-                                   part.name),
+            .message = fmt::format("a reload of {} is under way: wait for it, or end it with "
+                                   "clusterctl reload {} --abort",
+                                   part.name, part.name),
             .data = {{"name", part.name}}});
     }
+    announce(session, request, *parts);
     const std::string cause =
         fmt::format("reload asked by {} (uid {})", session->client(), session->uid());
     auto joint = std::make_shared<Joint>();
     const std::weak_ptr<ipc::Session> weak = session;
-    joint->progress = [this, weak, id = request.id](const WaitProgress& progress) {
-        send_progress(weak, id, progress);
-    };
     for (const ReloadPart& part : *parts)
         joint->total += static_cast<int>(part.ids.size());
+    joint->on_step = [this, weak, id = request.id](const Joint& all, const Worker& worker,
+                                                   const ReloadStep& step) {
+        send_step(weak, id, all, worker, step);
+    };
     joint->answer = [this, weak, request](const WaitResult& result) {
         if (const auto to = weak.lock()) answer(to, request, result);
     };
@@ -94,6 +99,61 @@ Control::Outcome Control::reload(const SessionPtr& session, const ipc::Request& 
         reload_part(part, joint, cause);
     changed();
     part_done(joint, {});
+    return {};
+}
+
+/// What cannot be changed without a restart, before it is done.
+void Control::announce(const SessionPtr& session, const ipc::Request& request,
+                       const std::vector<ReloadPart>& parts)
+{
+    const auto say = [&](const std::string& text) {
+        session->notify(
+            ipc::notification_frame("notice", {{"request", request.id}, {"text", text}}));
+    };
+    for (const ReloadPart& part : parts) {
+        if (part.ids.empty()) continue;
+        if (reloads_.running(part.name))
+            say(fmt::format("{}: waits for the reload that is under way", part.name));
+        if (can_overlap(*part.app)) continue;
+        say(fmt::format("{} opens its port by itself, so its processes are restarted one after the "
+                        "other; with \"listen\" or exec_mode \"cluster\" none would be missing",
+                        part.name));
+    }
+}
+
+void Control::send_step(const std::weak_ptr<ipc::Session>& session, const json& request_id,
+                        const Joint& joint, const Worker& worker, const ReloadStep& step)
+{
+    const auto to = session.lock();
+    if (!to || !to->open()) return;
+    json params{
+        {"request", request_id},
+        {"done", joint.replaced},
+        {"total", joint.total},
+        {"failed", step.phase == "failed"},
+        {"phase", step.phase},
+        {"elapsed_ms", step.elapsed.count()},
+        {"process", {{"id", worker.id}, {"name", worker.spec().name}, {"status", step.phase}}}};
+    if (!step.note.empty()) params["note"] = step.note;
+    to->notify(ipc::notification_frame("progress", params));
+}
+
+Control::Outcome Control::abort_reload(const SessionPtr& session, const ipc::Request& request)
+{
+    const auto ids = targets_of(request.params);
+    if (!ids) return std::unexpected(ids.error());
+    const std::string cause =
+        fmt::format("asked by {} (uid {})", session->client(), session->uid());
+    std::set<std::string> names;
+    for (const int id : *ids)
+        names.insert(supervisor_.find(id)->spec().name);
+    json aborted = json::array();
+    for (const std::string& name : names)
+        if (reloads_.abort(name, cause)) aborted.push_back(name);
+    if (aborted.empty())
+        return std::unexpected(RpcError{
+            .code = ipc::kFailed, .message = "no reload is under way", .data = {{"names", names}}});
+    session->respond(request, json{{"aborted", aborted}});
     return {};
 }
 
@@ -107,14 +167,13 @@ void Control::reload_part(const ReloadPart& part, const std::shared_ptr<Joint>& 
     std::vector<int> live;
     for (const int id : part.ids) {
         Worker& worker = *supervisor_.find(id);
-        if (can_overlap(*part.app) && worker.life.state == State::online) {
+        if (worker.life.state == State::online) {
             live.push_back(id);
             continue;
         }
-        // Nothing to take over from, or no socket that both could hold: one after the other.
-        supervisor_.change(worker, part.app);
+        supervisor_.change(worker, part.app); // nothing to take over from
         waiting_.add(wait, worker, Goal::up);
-        supervisor_.ask(worker, Event::restart_asked, cause);
+        ordering_.start(worker, Event::restart_asked, cause);
     }
     touched.insert(touched.end(), part.ids.begin(), part.ids.end());
     if (part.ids.empty()) {
@@ -125,23 +184,22 @@ void Control::reload_part(const ReloadPart& part, const std::shared_ptr<Joint>& 
     if (live.empty()) return;
 
     ++joint->open;
-    reloads_.start(
-        part.name, std::move(live), part.app, cause,
-        [joint](const Worker& worker, std::string_view phase) {
-            joint->replaced += phase == "drained" ? 1 : 0;
-            joint->progress({.done = joint->replaced,
-                             .total = joint->total,
-                             .id = worker.id,
-                             .name = worker.spec().name,
-                             .status = std::string{phase},
-                             .failed = false});
-        },
-        [this, joint](std::optional<WaitFailure> failure) {
-            WaitResult result;
-            if (failure) result.failures.push_back(std::move(*failure));
-            changed();
-            part_done(joint, std::move(result));
-        });
+    reloads_.start({.name = part.name,
+                    .ids = std::move(live),
+                    .app = part.app,
+                    .cause = cause,
+                    .on_step =
+                        [joint](const Worker& worker, const ReloadStep& step) {
+                            joint->replaced += step.phase == "done" ? 1 : 0;
+                            joint->on_step(*joint, worker, step);
+                        },
+                    .on_done =
+                        [this, joint](std::optional<WaitFailure> failure) {
+                            WaitResult result;
+                            if (failure) result.failures.push_back(std::move(*failure));
+                            changed();
+                            part_done(joint, std::move(result));
+                        }});
 }
 
 } // namespace cluster::supervisor

@@ -167,7 +167,7 @@ std::vector<int> Control::start_app(const AppPtr& app, Existing existing, Waitin
         Worker& worker = *supervisor_.find(id);
         supervisor_.change(worker, app);
         waiting_.add(wait, worker, Goal::up);
-        supervisor_.ask(worker, Event::restart_asked, cause);
+        ordering_.start(worker, Event::restart_asked, cause);
     }
     if (!known.empty() && !app->spec.instances) return known;
     if (!known.empty()) {
@@ -189,7 +189,7 @@ void Control::start_worker(Worker& worker, Waiting::Wait& wait, const std::strin
 {
     if (!worker.spec().autostart) return;
     waiting_.add(wait, worker, Goal::up);
-    supervisor_.ask(worker, Event::start_asked, cause);
+    ordering_.start(worker, Event::start_asked, cause);
 }
 
 /// Adds or removes workers of one app; answers the ids of all that remain.
@@ -206,7 +206,8 @@ std::vector<int> Control::resize(const AppPtr& app, int wanted, Waiting::Wait& w
     for (const int id : plan.remove) {
         Worker& worker = *supervisor_.find(id);
         waiting_.add(wait, worker, Goal::gone);
-        supervisor_.ask(worker, Event::delete_asked, cause);
+        ordering_.forget(worker);
+        supervisor_.ask(worker, Event::delete_asked, cause, Leave::drained);
     }
     for (const int number : free_numbers(taken, plan.add))
         start_worker(supervisor_.add(app, number), wait, cause);
@@ -314,6 +315,7 @@ Control::Outcome Control::restart(const SessionPtr& session, const ipc::Request&
         if (const auto found = revised->find(worker.app); found != revised->end())
             supervisor_.change(worker, found->second);
         waiting_.add(wait, worker, Goal::up);
+        ordering_.forget(worker);
         supervisor_.ask(worker, Event::restart_asked, cause);
     }
     for (const auto& [before, app] : *revised) {
@@ -350,7 +352,7 @@ void Control::restore()
         if (!apps[row.app]) continue;
         Worker& worker = supervisor_.add(apps[row.app], row.instance, row.id, row.unique_id);
         worker.life.restarts = row.restarts;
-        if (row.wanted) supervisor_.ask(worker, Event::start_asked, "restored by a new daemon");
+        if (row.wanted) ordering_.start(worker, Event::start_asked, "restored by a new daemon");
     }
 }
 

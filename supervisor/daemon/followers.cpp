@@ -34,6 +34,10 @@ std::string_view event_name(const Worker& worker, Event event)
     case Event::spawn_failed:
     case Event::unkillable:
         return "errored";
+    case Event::overdue:
+        return "overdue";
+    case Event::drained:
+        return "drained";
     case Event::timer_fired:
         return worker.life.state == State::launching ? "launch" : "";
     }

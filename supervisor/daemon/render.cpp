@@ -268,7 +268,11 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
     object.flag("autorestart", spec.autorestart);
     object.value("env_declared", spec.env);
     object.text("cause", worker.cause);
-    object.text("fault", worker.launch_fault);
+    object.text("fault", worker.launch_fault.empty() ? worker.unready : worker.launch_fault);
+    object.text("waits_for", worker.waits_for);
+    object.text("health", worker.serving ? worker.serving->health() : "");
+    object.text("status_text", worker.serving ? worker.serving->status() : "");
+    object.value("addresses", supervisor.addresses(worker));
     object.value("unsupported", spec.unsupported);
     std::vector<pid_t> tree;
     if (worker.alive()) tree = live_tree(supervisor.system(), worker.pid);

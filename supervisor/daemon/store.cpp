@@ -74,8 +74,9 @@ std::string state_text(const Supervisor& supervisor)
         }
         const State now = worker->life.state;
         // An errored one was wanted: after a reboot it gets another chance.
-        const bool wanted =
-            (now != State::stopped && now != State::stopping) || worker->life.after == After::start;
+        const bool wanted = !worker->waits_for.empty() ||
+                            (now != State::stopped && now != State::stopping) ||
+                            worker->life.after == After::start;
         state["workers"].push_back({{"id", id},
                                     {"app", apps[worker->app.get()]},
                                     {"instance", worker->instance},

@@ -93,7 +93,15 @@ void Supervisor::signal_all(const std::vector<ProcessStat>& processes, int signa
 void Supervisor::begin_stop(Worker& worker)
 {
     if (drain_node(worker)) return;
-    signal_all(members(worker), worker.spec().kill_signal);
+    ask_to_end(worker);
+}
+
+/// PM2: with shutdown_with_message there is no signal at all.
+void Supervisor::ask_to_end(Worker& worker)
+{
+    const bool told = worker.spec().shutdown_with_message && worker.node &&
+                      worker.node->send_message("\"shutdown\"");
+    if (!told) signal_all(members(worker), worker.spec().kill_signal);
 }
 
 void Supervisor::kill_tree(Worker& worker)
@@ -114,7 +122,10 @@ void Supervisor::on_exit(Worker& worker)
     logs_.drain(*worker.out);
     logs_.drain(*worker.err);
     record_exit(worker, status ? **status : ipc::ExitStatus{});
+    set_live(worker, false);
     worker.exit_watch.reset();
+    worker.drain.reset();
+    stop_serving(worker);
     worker.node.reset();
     worker.pid = 0;
     sampler_.forget(worker.id);

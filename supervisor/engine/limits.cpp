@@ -48,7 +48,7 @@ void Supervisor::check_memory()
         Worker& worker = *workers_.at(id);
         std::string cause = fmt::format("memory limit: {} bytes of at most {}",
                                         usage(worker).memory, worker.spec().max_memory_restart);
-        around_.log.warn(fmt::format("{}:{} {}", worker.spec().name, id, cause));
+        if (recycler_ && recycler_(worker, cause)) continue;
         ask(worker, Event::restart_asked, std::move(cause));
     }
 }

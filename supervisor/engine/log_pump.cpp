@@ -265,7 +265,7 @@ Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
     sink.failing = false;
     // What due() has seen of the pipe still stands in the buffer.
     if (sink.streams > 1) sink.open_line = buffer()[*size - 1] != '\n';
-    if (tap_) tap_written(stream, end, *size);
+    if (tap_ || stream.tap_) tap_written(stream, end, *size);
     return size;
 }
 
@@ -288,7 +288,7 @@ Result<std::size_t> LogPump::move_copied(LogStream& stream, std::size_t limit)
     if (out == *size) sink.failing = false;
     sink.open_line = bytes[*size - 1] != '\n';
     sink.writer = &stream;
-    if (tap_) tap_(stream.worker_, stream.kind_, {bytes, *size});
+    tell_taps(stream, {bytes, *size});
     return size;
 }
 
@@ -320,7 +320,13 @@ void LogPump::lose(LogSink& sink, std::size_t bytes, const ipc::Error& why)
 void LogPump::tap_written(const LogStream& stream, off_t at, std::size_t size)
 {
     const auto got = system_.pread(stream.sink_->file.get(), buffer(), size, at);
-    if (got) tap_(stream.worker_, stream.kind_, {buffer(), *got});
+    if (got) tell_taps(stream, {buffer(), *got});
+}
+
+void LogPump::tell_taps(const LogStream& stream, std::string_view bytes)
+{
+    if (tap_) tap_(stream.worker_, stream.kind_, bytes);
+    if (stream.tap_) stream.tap_(bytes);
 }
 
 std::uint64_t LogPump::size(const LogStream& stream)

@@ -60,6 +60,9 @@ public:
     [[nodiscard]] const std::string& path() const { return sink_->path; }
     [[nodiscard]] int fd() { return pipe_.native_handle(); }
     [[nodiscard]] StreamKind kind() const { return kind_; }
+    /// Gets the bytes just written of this stream, at most 64 KiB at a time; empty: none. It runs
+    /// in the midst of the pump's work: it must not touch the pump, a stream or a tap.
+    void set_tap(std::function<void(std::string_view bytes)> tap) { tap_ = std::move(tap); }
 
     ~LogStream();
     LogStream(const LogStream&) = delete;
@@ -75,6 +78,7 @@ private:
     StreamKind kind_;
     boost::asio::posix::stream_descriptor pipe_;
     std::shared_ptr<LogSink> sink_;
+    std::function<void(std::string_view bytes)> tap_;
     bool active_ = false;                           ///< in the pump's list of streams to look at
     std::chrono::milliseconds unfinished_since_{0}; ///< of a line waiting in the pipe; 0 none
 };
@@ -97,7 +101,7 @@ public:
     /// Writes out all that the worker has left in the pipe; its last line counts as finished.
     void drain(LogStream& stream);
 
-    /// Bytes are copied for followers only while a tap is set. Empty: none.
+    /// Bytes of all streams are copied for followers only while a tap is set. Empty: none.
     void set_tap(Tap tap) { tap_ = std::move(tap); }
 
     /// The last lines that the worker has written since the file had `since` bytes: at most `count`
@@ -133,6 +137,7 @@ private:
     void lose(LogSink& sink, std::size_t bytes, const ipc::Error& why);
     char* buffer();
     void tap_written(const LogStream& stream, off_t at, std::size_t size);
+    void tell_taps(const LogStream& stream, std::string_view bytes);
 
     boost::asio::io_context& loop_;
     ipc::System& system_;

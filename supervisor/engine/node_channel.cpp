@@ -51,10 +51,15 @@ void NodeChannel::send(std::string line, std::shared_ptr<const ipc::UniqueFd> ha
     push({.line = std::move(line), .handle = std::move(handle)});
 }
 
+void NodeChannel::send_plain(std::string line)
+{
+    push({.line = std::move(line), .plain = true});
+}
+
 void NodeChannel::push(Out out)
 {
     if (ended_) return;
-    if (marked_) out.line.insert(out.line.begin(), kBunMark);
+    if (marked_ && !out.plain) out.line.insert(out.line.begin(), kBunMark);
     unsent_bytes_ += out.line.size();
     unsent_.push_back(std::move(out));
     flush();
@@ -135,7 +140,7 @@ void NodeChannel::on_lost()
 void NodeChannel::read_on()
 {
     if (ended_ || reading_ || !take_lines()) return;
-    if (unsent_bytes_ > kMaxUnsentBytes) return; // goes on when there is room again
+    if (full()) return; // goes on when there is room again
     reading_ = true;
     socket_.async_wait(Descriptor::wait_read,
                        [this, alive = std::weak_ptr{alive_}](error_code cancelled) {
@@ -184,7 +189,7 @@ void NodeChannel::take_bytes(std::string_view bytes)
 
 bool NodeChannel::take_lines()
 {
-    while (unsent_bytes_ <= kMaxUnsentBytes) {
+    while (!full()) {
         const auto line = lines_.next();
         if (!line) return true;
         if (line->starts_with(kBunMark)) marked_ = true;

@@ -42,7 +42,11 @@ public:
     void send(std::string line);
     /// With a socket, which is kept open until the worker has it.
     void send(std::string line, std::shared_ptr<const ipc::UniqueFd> handle);
+    /// A line for the app itself (`process.on('message')`): bun wants no mark before these.
+    void send_plain(std::string line);
     [[nodiscard]] bool ended() const { return ended_; }
+    /// The worker leaves unread what we say: more of it is better kept back.
+    [[nodiscard]] bool full() const { return unsent_bytes_ > kMaxUnsentBytes; }
 
     /// Longer lines are dropped unread: they are traffic of the app.
     static constexpr std::size_t kMaxLineBytes = 64UL << 10U;
@@ -54,6 +58,7 @@ private:
         std::string line;
         std::shared_ptr<const ipc::UniqueFd> handle{};
         bool overtakes = false; ///< an acknowledgement: not held back by a socket under way
+        bool plain = false;     ///< traffic of the app
         std::size_t sent = 0;
         int losses = 0;
     };

@@ -1,18 +1,17 @@
 // The primary's part of Node's cluster mode: an app's workers run `listen` unmodified, and all get
 // the same socket from us.
 //
-// NodeHandles belongs to an app and is shared by its rows, as long as one of them is not at rest:
-// the sockets outlive each worker, so that nobody is refused while one is down. A NodeMember
-// belongs to one process: its channel, and what it has open.
-//
-// A socket that no worker uses any more is closed some seconds later (the app has closed its
-// server, or was restarted with another port), but only while all workers of the app are there and
-// listen: one that is about to come back would ask for it again.
+// A NodeMember belongs to one process: its channel, and what it has open. Node programs that run
+// alone
+// (`exec_mode: fork`) have a channel too, for the messages of the app; they know nothing of the
+// cluster.
 #pragma once
 
 #include "ipc/base/system.hpp"
 #include "ipc/wire/app_spec.hpp"
+#include "supervisor/engine/listener.hpp"
 #include "supervisor/engine/node_channel.hpp"
+#include "supervisor/engine/node_handles.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -20,6 +19,8 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <map>
@@ -27,6 +28,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -39,72 +41,58 @@ class NodeMember;
 /// interpreter that knows how.
 [[nodiscard]] bool is_node_cluster(const ipc::AppSpec& spec);
 
-/// The user and group of the workers, when they are not the daemon's.
-using NodeOwner = std::optional<std::pair<uid_t, gid_t>>;
+/// Whether the interpreter is one that opens NODE_CHANNEL_FD. Others must not have the variable:
+/// a Node program that they start would look for a descriptor that it has not got, and crash.
+[[nodiscard]] bool has_node_channel(const ipc::AppSpec& spec);
 
-/// One socket of an app.
-struct NodeHandle {
-    NodeHandle(NodeAddress where, ipc::UniqueFd opened, std::string shared, NodeOwner whose);
-    /// Removes the file of a unix socket, as libuv does.
-    ~NodeHandle();
-    NodeHandle(const NodeHandle&) = delete;
-    NodeHandle& operator=(const NodeHandle&) = delete;
-
-    NodeAddress address;
-    ipc::UniqueFd socket;
-    std::string data; ///< of the first worker that asked, for all (JSON)
-    NodeOwner owner;
-};
-
-/// For whom a socket is opened.
-struct NodeOpener {
-    std::shared_ptr<const App> app; ///< its declared sockets answer `listen({fd: 3})`
-    NodeOwner owner;                ///< whose rights to the file system count
-};
-
-class NodeHandles : public std::enable_shared_from_this<NodeHandles> {
-public:
-    NodeHandles(boost::asio::io_context& loop, ipc::System& system);
-
-    /// The socket for a query: the one of the same address and index, else one of the same address
-    /// that is not `in_use` by the asking worker (it has closed its server and listens again),
-    /// else a new one. Errors: the errno for the worker.
-    std::expected<std::shared_ptr<NodeHandle>, int>
-    get(const NodeQuery& query, const NodeOpener& opener,
-        const std::vector<std::shared_ptr<NodeHandle>>& in_use);
-
-    void add_member(const NodeMember& member) { members_.insert(&member); }
-    void remove_member(const NodeMember& member) { members_.erase(&member); }
-    /// Starts the time after which unused sockets are closed.
-    void tidy_later();
-
-    /// An app that opens more gets EMFILE: our descriptors are everybody's.
-    static constexpr std::size_t kMaxHandles = 256;
-
-private:
-    void tidy();
-    std::expected<ipc::UniqueFd, int> open(const NodeAddress& address, const NodeOpener& opener);
-
-    ipc::System& system_;
-    boost::asio::steady_timer timer_;
-    std::vector<std::shared_ptr<NodeHandle>> handles_;
-    std::set<const NodeMember*> members_;
+/// What the owner of a process wants to know. Each is called at most once, on the loop, and may
+/// destroy the member.
+struct NodeEvents {
+    std::function<void()> on_ready{};     ///< it has said `process.send('ready')`
+    std::function<void()> on_listening{}; ///< each server that it has asked for accepts connections
 };
 
 class NodeMember {
 public:
-    /// `ours` is our end of the worker's channel.
+    /// `ours` is our end of the worker's channel. Without `handles` it is a program that runs
+    /// alone: it cannot have sockets from us, and never listens as far as we know.
     NodeMember(boost::asio::io_context& loop, ipc::UniqueFd ours,
-               std::shared_ptr<NodeHandles> handles, NodeOpener opener);
+               std::shared_ptr<NodeHandles> handles, NodeOpener opener, NodeEvents events = {});
+    /// A drain that is under way is not reported any more: who destroys it knows the end.
     ~NodeMember();
     NodeMember(const NodeMember&) = delete;
     NodeMember& operator=(const NodeMember&) = delete;
 
     /// Asks the worker to take no more connections, to finish those it has and to disconnect;
-    /// `on_done` is called once when it has, or after `limit`. False when it cannot be asked: it
-    /// has no server, or one that is just being opened (Node 18 and 24 would crash).
+    /// `on_done` is called once, when the channel is closed (it has finished, or its process has
+    /// ended) or after `limit`. False when it cannot be asked: it has no server, or one that is
+    /// just being opened (Node 18 and 24 would crash). Asked again it joins the drain under way:
+    /// the worker is not told twice (it would hang up at once), each `on_done` is called, and the
+    /// last `limit` counts.
     [[nodiscard]] bool drain(std::chrono::milliseconds limit, std::function<void()> on_done);
+
+    /// A message for the app's `process.on('message')`, one JSON value without a newline; goes out
+    /// before the app is up too. False when there is nobody to hear it: the channel is closed, or
+    /// the worker has long stopped reading.
+    [[nodiscard]] bool send_message(std::string_view json_text);
+
+    /// Gives the worker a TCP connection as if it had accepted it on `port` (0: on the first TCP
+    /// server it has opened), so that this worker answers and no other. False when it has no such
+    /// server, is draining, or binds by itself (bun). A worker that takes none is spared more than
+    /// some: those are closed, as those are that it does not want.
+    [[nodiscard]] bool offer_connection(ipc::UniqueFd connected, std::uint16_t port = 0);
+
     [[nodiscard]] bool listens() const { return listened_; }
+    /// It accepts from sockets alone that get no connections any more: the app's workers of the
+    /// next generation have others. Answers their inodes; empty: it is not so.
+    [[nodiscard]] std::vector<std::uint64_t> retired_sockets() const;
+    /// Where it serves, in the form of node_place, oldest first; once it drains, where it did.
+    [[nodiscard]] std::vector<std::string> addresses() const;
+    /// The ports of all its TCP servers up to now: connections outlive the server.
+    [[nodiscard]] std::vector<std::uint16_t> tcp_ports() const;
+
+    /// So many offered connections wait for the worker at most.
+    static constexpr std::size_t kMaxOffers = 8;
 
 private:
     struct Open {
@@ -112,17 +100,31 @@ private:
         std::shared_ptr<NodeHandle> handle;
         bool listening = false;
     };
+    /// A server that accepts connections.
+    struct Served {
+        std::string key; ///< of its socket; "" when it binds by itself
+        std::string place;
+        std::uint16_t tcp_port = 0;
+    };
 
     void on_message(const NodeMessage& message);
     void on_query(const NodeQuery& query);
     void on_listening(const NodeListening& listening);
+    void on_closed(const NodeClosed& closed);
+    void remember(std::string key, const NodeAddress& address);
+    [[nodiscard]] bool all_listen() const;
     void on_end();
 
-    std::shared_ptr<NodeHandles> handles_;
+    std::shared_ptr<NodeHandles> handles_; ///< null: it runs alone
     NodeOpener opener_;
+    NodeEvents events_;
     std::map<std::string, Open> open_; ///< by key
+    std::vector<Served> served_;
+    std::set<std::uint16_t> tcp_ports_;
+    std::vector<std::weak_ptr<const ipc::UniqueFd>> offers_; ///< expired: the worker has it
     bool listened_ = false;
-    std::function<void()> on_drained_;
+    bool draining_ = false;
+    std::vector<std::function<void()>> on_drained_;
     boost::asio::steady_timer limit_;
     std::shared_ptr<int> alive_ = std::make_shared<int>(); ///< a late timer looks at it
     NodeChannel channel_;

@@ -1,5 +1,5 @@
-// Supervisor, the part for workers in Node's cluster mode: their channel, and a stop that lets them
-// finish first. What is said over the channel is in node_cluster.hpp.
+// Supervisor, the part for Node's workers: their channel, and a stop that lets those in cluster
+// mode finish first. What is said over the channel is in node_cluster.hpp.
 #include "supervisor/engine/supervisor.hpp"
 #include "supervisor/sys/fd_channel.hpp"
 
@@ -13,45 +13,58 @@ ipc::Result<ipc::UniqueFd> Supervisor::open_node_channel(Worker& worker, LaunchP
                                                          const std::optional<Identity>& identity)
 {
     worker.node.reset();
-    if (!is_node_cluster(worker.spec())) {
-        worker.node_handles.reset();
-        if (worker.spec().exec_mode == ipc::ExecMode::cluster)
-            around_.log.warn(
-                fmt::format("{}:{} exec_mode cluster needs node or bun as interpreter, "
-                            "got \"{}\": runs like exec_mode fork",
-                            worker.spec().name, worker.id, worker.spec().interpreter));
-        return ipc::UniqueFd{};
-    }
+    const bool in_cluster = is_node_cluster(worker.spec());
+    if (!in_cluster) worker.node_handles.reset();
+    if (!in_cluster && worker.spec().exec_mode == ipc::ExecMode::cluster)
+        around_.log.warn(fmt::format("{}:{} exec_mode cluster needs node or bun as interpreter, "
+                                     "got \"{}\": runs like exec_mode fork",
+                                     worker.spec().name, worker.id, worker.spec().interpreter));
+    if (!has_node_channel(worker.spec())) return ipc::UniqueFd{};
     auto pair = make_socket_pair();
     if (!pair) return std::unexpected(pair.error());
-    std::weak_ptr<NodeHandles>& known = node_handles_[worker.spec().name];
-    worker.node_handles = known.lock();
-    if (!worker.node_handles) {
-        worker.node_handles = std::make_shared<NodeHandles>(around_.loop, around_.system);
-        known = worker.node_handles;
-    }
+    if (in_cluster) join_node_cluster(worker);
     const NodeOwner owner =
         identity ? NodeOwner{std::pair{identity->uid, identity->gid}} : std::nullopt;
-    worker.node =
-        std::make_unique<NodeMember>(around_.loop, std::move(pair->ours), worker.node_handles,
-                                     NodeOpener{.app = worker.app, .owner = owner});
+    const auto tell = [&](void (Serving::*what)()) {
+        return for_process(worker, [what](Worker& found) {
+            if (found.serving) (*found.serving.*what)();
+        });
+    };
+    worker.node = std::make_unique<NodeMember>(
+        around_.loop, std::move(pair->ours), worker.node_handles,
+        NodeOpener{.app = worker.app,
+                   .sockets = worker.sockets,
+                   .generation = in_cluster ? worker.node_handles->live_generation() +
+                                                  (worker.incoming ? 1U : 0U)
+                                            : 0U,
+                   .owner = owner},
+        NodeEvents{.on_ready = tell(&Serving::said_ready),
+                   .on_listening = tell(&Serving::listens)});
     plan.environment.push_back(fmt::format("NODE_CHANNEL_FD={}", plan.fds.size()));
     plan.environment.emplace_back("NODE_CHANNEL_SERIALIZATION_MODE=json");
-    plan.environment.push_back(fmt::format("NODE_UNIQUE_ID={}", worker.instance + 1));
+    if (in_cluster)
+        plan.environment.push_back(fmt::format("NODE_UNIQUE_ID={}", worker.instance + 1));
     plan.fds.push_back(pair->theirs.get());
     return std::move(pair->theirs);
+}
+
+/// The app's sockets, which all of its workers share.
+void Supervisor::join_node_cluster(Worker& worker)
+{
+    std::weak_ptr<NodeHandles>& known = node_handles_[worker.spec().name];
+    worker.node_handles = known.lock();
+    if (worker.node_handles) return;
+    worker.node_handles = std::make_shared<NodeHandles>(around_.loop, around_.system);
+    known = worker.node_handles;
 }
 
 /// At half of the time for the stop the worker is told in the ordinary way too: it may close by
 /// itself what its clients keep open.
 bool Supervisor::drain_node(Worker& worker)
 {
-    const auto told = [this, key = worker.key, generation = worker.generation] {
-        Worker* found = find_row(key);
-        if (!found || found->generation != generation || found->tree_killed) return;
-        if (found->life.state == State::stopping)
-            signal_all(members(*found), found->spec().kill_signal);
-    };
+    const auto told = for_process(worker, [this](Worker& found) {
+        if (found.life.state == State::stopping && !found.tree_killed) ask_to_end(found);
+    });
     return worker.node && worker.node->drain(worker.spec().kill_timeout / 2, told);
 }
 

@@ -1,22 +1,31 @@
-// Reload as a transaction: per app one instance after the other, the new process first.
+// Reload as a transaction: the plan is core/rollout.hpp, this carries it out.
 //
-//   for each instance: start a successor beside it ──stable──▶ it takes the place in the table,
-//   the old process is asked to stop (kill_signal, then SIGKILL after kill_timeout) ──gone──▶ next
+//   for each slot: start a successor beside the worker ──ready and soaked──▶ it takes the place in
+//   the table, the old process takes no more connections, finishes what it has (drain_timeout), is
+//   asked to stop and killed after kill_timeout ──gone──▶ the slot is done
 //
-// Stable: online, and alive for min_uptime. The first successor that does not get there ends the
-// reload: it is removed, the old process and all instances not yet reached go on untouched, those
-// already replaced stay replaced. One reload per app at a time. A stop, restart, delete or scale of
-// the app cancels it at once in the same way.
+// The first successor that does not get there ends the reload: all that have not taken a place are
+// removed, the processes not yet replaced go on untouched. Slots that were replaced already go
+// back, in the same way, to what was declared before, if that was something else.
+//
+// One reload per app at a time; another one waits for its turn, unless it is not to be queued. A
+// stop, restart, delete, start or scale of the app ends the one under way, and those that wait.
 #pragma once
 
+#include "supervisor/core/rollout.hpp"
 #include "supervisor/engine/supervisor.hpp"
 #include "supervisor/engine/waiting.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,45 +35,93 @@ namespace cluster::supervisor {
 /// Two processes of this app can serve at the same time: they share a socket that is ours.
 [[nodiscard]] bool can_overlap(const App& app);
 
+/// A step of one slot, for whoever looks on.
+struct ReloadStep {
+    std::string_view phase;  ///< "starting", "ready", "draining", "stopping", "done", "failed"
+    milliseconds elapsed{0}; ///< since the reload began
+    std::string note;        ///< "12 connections closed"; often ""
+};
+
 class Reloads {
 public:
-    Reloads(Supervisor& supervisor, Waiting& waiting);
+    Reloads(Supervisor& supervisor, Waiting& waiting, boost::asio::io_context& loop);
 
-    /// A step that is through: worker and what happened to it ("ready", "drained").
-    using OnStep = std::function<void(const Worker&, std::string_view phase)>;
-    /// No failure: every instance was replaced.
+    using OnStep = std::function<void(const Worker&, const ReloadStep&)>;
+    /// No failure: every worker was replaced.
     using OnDone = std::function<void(std::optional<WaitFailure>)>;
 
-    [[nodiscard]] bool running(std::string_view app_name) const;
-    /// Replaces the processes of `ids`, all of one app, by ones made from `app`. Not while one is
-    /// running for this app.
-    void start(const std::string& app_name, std::vector<int> ids, std::shared_ptr<const App> app,
-               std::string cause, OnStep on_step, OnDone on_done);
-    /// `cause` says who wants something else of the app now.
-    void cancel(const std::string& app_name, const std::string& cause);
-    void cancel_all(const std::string& cause);
-
-private:
-    struct Run {
-        std::string name;
-        std::deque<int> left; ///< ids; the front one is being replaced
-        std::shared_ptr<const App> app;
+    struct Order {
+        std::string name;     ///< of the app
+        std::vector<int> ids; ///< workers to be replaced
+        std::shared_ptr<const App>
+            app; ///< what the new processes are made from; null: each as it is
         std::string cause;
         OnStep on_step;
         OnDone on_done;
-        std::uint64_t successor = 0; ///< key of the row that is getting up; 0 none
+        std::uint64_t key = 0; ///< of the one worker that is meant; 0: whoever has the id by then
+    };
+
+    /// A reload of the app is under way, or waits for its turn.
+    [[nodiscard]] bool running(std::string_view app_name) const;
+    /// Begins at once, or when the one under way is through.
+    void start(Order order);
+    /// `cause` says who wants something else of the app now. What has been replaced stays so.
+    void cancel(const std::string& app_name, const std::string& cause);
+    void cancel_all(const std::string& cause);
+    /// As a failure of the next successor would end it. False when there is none.
+    bool abort(const std::string& app_name, const std::string& cause);
+
+    /// One worker, new before old where that can be: a memory limit, a schedule. Those of one app
+    /// go one after the other, with a little chance in between, so that instances that grow alike
+    /// do not end alike.
+    void recycle(const Worker& worker, const std::string& cause);
+
+    /// Fed by the daemon's one observer.
+    void on_transition(const Worker& worker, Event event);
+
+private:
+    struct Slot {
+        int id = 0;
+        std::uint64_t successor = 0; ///< key of the row that is getting up or stands by; 0 none
+        std::shared_ptr<const App> before; ///< what the worker was made from
+    };
+    struct Run {
+        Order order;
+        Rollout rollout;
+        Handover handover = Handover::in_place;
+        std::vector<Slot> slots;
+        ListenSockets next;                           ///< of the generation that is coming in
+        std::map<std::uint64_t, std::size_t> leaving; ///< key of an old process → its slot
+        milliseconds began{0};
     };
     using RunPtr = std::shared_ptr<Run>;
 
-    void replace_next(const RunPtr& run);
-    void successor_up(const RunPtr& run, WaitResult result);
-    void drain(const RunPtr& run, Worker& old);
+    void begin(Order order);
+    void advance(const RunPtr& run);
+    void go_live(const Run& run);
+    void start_slot(const RunPtr& run, std::size_t at);
+    void replace_in_place(const RunPtr& run, std::size_t at);
+    void go_back(Worker& worker, const Run& run, std::size_t at);
+    void slot_done(const RunPtr& run, std::size_t at);
+    void successor_up(const RunPtr& run, std::size_t at, WaitResult result);
+    void retire(const RunPtr& run, std::size_t at);
+    void fail(const RunPtr& run, WaitFailure failure);
+    bool roll_back(const RunPtr& run, const WaitFailure& failure);
+    void remove_successors(Run& run, const std::string& cause);
     void finish(const RunPtr& run, std::optional<WaitFailure> failure);
+    void begin_next(const std::string& app_name);
+    void tell(const Run& run, const Worker& worker, std::string_view phase, std::string note = {});
+    [[nodiscard]] Handover handover_of(const std::string& name, const App& app,
+                                       std::size_t slots) const;
     [[nodiscard]] bool current(const RunPtr& run) const;
 
     Supervisor& supervisor_;
     Waiting& waiting_;
+    boost::asio::io_context& loop_;
     std::map<std::string, RunPtr, std::less<>> runs_; ///< by the app's name
+    std::map<std::string, std::deque<Order>, std::less<>> queued_;
+    std::set<std::uint64_t> recycling_; ///< keys of the workers that are on the list already
+    std::minstd_rand chance_;
 };
 
 } // namespace cluster::supervisor

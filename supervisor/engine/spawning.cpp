@@ -33,12 +33,22 @@ std::string with_number(const std::string& path, int id, std::string_view ending
     return fmt::format("{}-{}{}", path.substr(0, path.size() - ending.size()), id, ending);
 }
 
-std::string listen_names(const App& app)
+/// man 3 sd_listen_fds. The child completes LISTEN_PID.
+void hand_over_sockets(const Worker& worker, LaunchPlan& plan)
 {
     std::string names;
-    for (const auto& listener : app.listeners)
-        names += (names.empty() ? "" : ":") + listener->address.name;
-    return names;
+    const auto add = [&](int socket, const std::string& name) {
+        plan.fds.push_back(socket);
+        names += (names.empty() ? "" : ":") + name;
+    };
+    for (std::size_t at = 0; at < worker.sockets.size(); ++at)
+        add(worker.sockets[at]->fd.get(), worker.app->listeners[at]->address().name);
+    if (worker.probe_socket) add(worker.probe_socket.get(), "probe");
+    if (names.empty()) return;
+    plan.environment.push_back(
+        fmt::format("LISTEN_FDS={}", worker.sockets.size() + (worker.probe_socket ? 1 : 0)));
+    plan.environment.push_back("LISTEN_FDNAMES=" + names);
+    plan.environment.emplace_back("LISTEN_PID=");
 }
 
 } // namespace
@@ -110,8 +120,11 @@ void Supervisor::spawn(Worker& worker)
     auto err = worker.err->open_for_worker();
     if (!out || !err) return spawn_failed(worker, (out ? err : out).error().text());
     plan.fds = {null_.get(), out->get(), err->get()};
-    for (const auto& listener : worker.app->listeners)
-        plan.fds.push_back(listener->socket.get());
+    if (auto taken = take_sockets(worker); !taken)
+        return spawn_failed(worker, taken.error().text());
+    hand_over_sockets(worker, plan);
+    if (auto prepared = prepare_serving(worker, plan, *identity); !prepared)
+        return spawn_failed(worker, prepared.error().text());
     const auto channel = open_node_channel(worker, plan, *identity);
     if (!channel) return spawn_failed(worker, channel.error().text());
     worker.err_since = logs_.size(*worker.err);
@@ -129,7 +142,7 @@ void Supervisor::spawn(Worker& worker)
     (void)launched->pidfd.release(); // the descriptor owns it now
     watch_exit(worker);
     if (worker.spec().max_memory_restart > 0) watch_memory();
-    happen(worker, Event::ready);
+    start_serving(worker, *identity);
 }
 
 ipc::Result<void> Supervisor::prepare_streams(Worker& worker,
@@ -178,11 +191,6 @@ LaunchPlan Supervisor::plan_launch(const Worker& worker,
     plan.environment.reserve(environment.size() + 3);
     for (const auto& [name, value] : environment)
         plan.environment.push_back(name + "=" + value);
-    if (!worker.app->listeners.empty()) { // man 3 sd_listen_fds
-        plan.environment.push_back(fmt::format("LISTEN_FDS={}", worker.app->listeners.size()));
-        plan.environment.push_back("LISTEN_FDNAMES=" + listen_names(*worker.app));
-        plan.environment.emplace_back("LISTEN_PID=");
-    }
     plan.cwd = spec.cwd;
     plan.identity = identity;
     plan.umask = spec.umask;

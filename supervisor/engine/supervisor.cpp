@@ -150,6 +150,7 @@ Worker& Supervisor::promote(Worker& successor)
     row.key() = old.key;
     hidden_.insert(std::move(row));
     ++successor.life.restarts;
+    successor.incoming = false;
     sampler_.forget(successor.id);
     return old;
 }
@@ -168,9 +169,15 @@ void Supervisor::change(Worker& worker, std::shared_ptr<const App> app)
     if (worker.spec().max_memory_restart > 0) watch_memory();
 }
 
-void Supervisor::ask(Worker& worker, Event event, std::string cause)
+void Supervisor::ask(Worker& worker, Event event, std::string cause, Leave leave)
 {
     worker.cause = std::move(cause);
+    if (leave == Leave::at_once && worker.leave == Leave::drained) {
+        happen(worker, event); // nothing new may follow, but it need not wait any longer
+        if (Worker* still = find_row(worker.key)) end_drain(*still);
+        return;
+    }
+    worker.leave = leave;
     if (event == Event::start_asked || event == Event::restart_asked) {
         worker.created_at = around_.clock.now();
         worker.created_wall_ms = around_.clock.wall_ms();
@@ -199,6 +206,11 @@ void Supervisor::happen(Worker& worker, Event event, const Gone& gone)
     worker.life = next.next;
     if (before != next.next.state) {
         worker.timer.cancel();
+        if (next.next.state == State::online) {
+            worker.online_at = around_.clock.now();
+            worker.unready.clear();
+            set_live(worker, true);
+        }
         around_.log.info(fmt::format("{}:{} {} -- {} --> {}", worker.spec().name, worker.id,
                                      name_of(before), name_of(event), name_of(next.next.state)));
         if (next.next.state == State::stopped || next.next.state == State::errored)
@@ -219,8 +231,12 @@ void Supervisor::perform(Worker& worker, const Step& next)
         break;
     case Effect::ask_then_timer:
         if (worker.tree == 0) return happen(worker, Event::gone); // its turn to spawn never came
+        stop_serving(worker);
+        if (worker.leave == Leave::drained && begin_drain(worker)) break;
         begin_stop(worker);
-        arm(worker, next.delay);
+        arm(worker, std::exchange(worker.leave, Leave::at_once) == Leave::drained
+                        ? std::max(next.delay, worker.spec().drain_timeout)
+                        : next.delay);
         break;
     case Effect::kill_tree:
         kill_tree(worker);
@@ -251,6 +267,7 @@ void Supervisor::remove(Worker& worker)
     sampler_.forget(worker.id);
     rows_.erase(worker.key);
     if (hidden_.erase(worker.key) == 0) workers_.erase(worker.id);
+    tidy_listeners();
     if (workers_.empty()) next_id_ = 0; // PM2: ids start over with an empty table
     std::erase_if(listeners_, [](const auto& entry) { return entry.second.expired(); });
 }
@@ -259,6 +276,15 @@ Usage Supervisor::usage(const Worker& worker)
 {
     if (!worker.alive()) return {};
     return sampler_.sample(worker.id, worker.pid, worker.start_time, around_.clock.now());
+}
+
+std::function<void()> Supervisor::for_process(const Worker& worker,
+                                              std::function<void(Worker&)> what)
+{
+    return [this, key = worker.key, generation = worker.generation, what = std::move(what)] {
+        Worker* found = find_row(key);
+        if (found && found->generation == generation) what(*found);
+    };
 }
 
 ipc::Environment Supervisor::environment_of(const Worker& worker) const

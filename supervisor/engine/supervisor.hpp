@@ -70,12 +70,25 @@ public:
     void abandon(Worker& successor, std::string cause);
     /// What the next process of the worker is made from.
     void change(Worker& worker, std::shared_ptr<const App> app);
-    /// Start, stop, restart, delete. `cause` says who asked, for events and `describe`.
-    void ask(Worker& worker, Event event, std::string cause);
+    /// Start, stop, restart, delete. `cause` says who asked, for events and `describe`. An end
+    /// `at_once` is also the end of a drain under way.
+    void ask(Worker& worker, Event event, std::string cause, Leave leave = Leave::at_once);
     /// Counters back to zero (`clusterctl reset`).
     void reset(Worker& worker);
     /// To the worker's own process only.
     ipc::Result<void> signal(Worker& worker, int signal);
+
+    /// Sockets beside those of the app's workers, for all workers of the next generation, that get
+    /// no connections until `go_live`; from then on they get all of them.
+    ipc::Result<ListenSockets> next_generation(const App& app);
+    void go_live(const App& app, const ListenSockets& sockets);
+    /// Closes sockets that no worker has any more.
+    void tidy_listeners();
+    /// Where it answers: "127.0.0.1:3001".
+    [[nodiscard]] std::vector<std::string> addresses(const Worker& worker) const;
+    /// Above its memory limit: who replaces it. None: it is restarted in place.
+    using Recycler = std::function<bool(const Worker&, const std::string& cause)>;
+    void set_recycler(Recycler recycler) { recycler_ = std::move(recycler); }
 
     /// Figures of its tree, sampled now unless the last sample is fresh.
     Usage usage(const Worker& worker);
@@ -124,16 +137,38 @@ private:
     void name_files(Worker& worker);
     WorkerIdentity identity_of(const Worker& worker) const;
 
+    // Listening and serving (doors.cpp).
+    ipc::Result<void> take_sockets(Worker& worker);
+    void set_live(Worker& worker, bool live);
+    ipc::Result<void> prepare_serving(Worker& worker, LaunchPlan& plan,
+                                      const std::optional<Identity>& identity);
+    void start_serving(Worker& worker, const std::optional<Identity>& identity);
+    void stop_serving(Worker& worker);
+    ProbeMeans means_of(const Worker& worker, const std::optional<ipc::Probe>& probe,
+                        const std::optional<Identity>& identity);
+    Dial dial_of(const Worker& worker, const ipc::Probe& probe);
+    void on_sick(Worker& worker, const std::string& why);
+    /// A call for the process that the worker has now; void once it has another one.
+    std::function<void()> for_process(const Worker& worker, std::function<void(Worker&)> what);
+
+    // Leaving (leaving.cpp).
+    bool begin_drain(Worker& worker);
+    enum class Then { wait, stop };
+    void watch_connections(Worker& worker, OutsideDrain::Job job, Then then);
+    void end_drain(Worker& worker);
+
     // Node's cluster mode (node_workers.cpp).
     /// Adds the channel to the plan; the worker's end comes back, to be kept until the launch.
     ipc::Result<ipc::UniqueFd> open_node_channel(Worker& worker, LaunchPlan& plan,
                                                  const std::optional<Identity>& identity);
     /// True when the worker finishes what it has in hand first, and is sent kill_signal then.
     bool drain_node(Worker& worker);
+    void join_node_cluster(Worker& worker);
     void leave_node_cluster(Worker& worker);
 
     // Ending (ending.cpp).
     void begin_stop(Worker& worker);
+    void ask_to_end(Worker& worker);
     void kill_tree(Worker& worker);
     void on_exit(Worker& worker);
     void record_exit(Worker& worker, const ipc::ExitStatus& status);
@@ -155,7 +190,8 @@ private:
     std::map<std::uint64_t, std::unique_ptr<Worker>> hidden_; ///< by key: halves of reloads
     std::map<std::uint64_t, Worker*> rows_;                   ///< all, by key
     std::uint64_t next_key_ = 1;
-    std::map<std::string, std::weak_ptr<Listener>> listeners_;
+    std::map<std::string, std::weak_ptr<Listener>> listeners_; ///< by address as declared
+    Recycler recycler_;
     std::map<std::string, std::weak_ptr<NodeHandles>> node_handles_; ///< by name of the app
     Observer observer_;
     OnRemoved removed_;

@@ -70,6 +70,28 @@ void Waiting::begin(Wait& wait)
     finish_ready_waits();
 }
 
+void Waiting::postpone(const Worker& worker)
+{
+    for (Wait& wait : waits_) {
+        const auto entry = wait.entries.find(worker.key);
+        if (entry != wait.entries.end()) entry->second.postponed = true;
+    }
+}
+
+void Waiting::give_up(const Worker& worker, const std::string& stage, const std::string& reason)
+{
+    for (Wait& wait : waits_) {
+        const auto entry = wait.entries.find(worker.key);
+        if (entry == wait.entries.end() || entry->second.done) continue;
+        WaitFailure failure = failure_of(worker, stage);
+        failure.reason = reason;
+        failure.status.reset();
+        failure.errors.clear();
+        finish_entry(wait, worker.key, entry->second, std::move(failure));
+    }
+    finish_ready_waits();
+}
+
 void Waiting::on_transition(const Worker& worker, Event event)
 {
     for (Wait& wait : waits_) {
@@ -108,10 +130,15 @@ void Waiting::evaluate(Wait& wait, const Worker& worker, Entry& entry, std::opti
 
     const bool launched_before = entry.launched;
     // A start asked for what is online already changes nothing: it is up.
-    if (state == State::launching || (!event && state == State::online)) entry.launched = true;
-    if (event == Event::restart_asked) entry.launched = false; // its end is no failure
+    if (event) entry.postponed = false;
+    if (state == State::launching || (!event && state == State::online && !entry.postponed))
+        entry.launched = true;
+    // The end of what runs is no failure. What did not run is being launched already.
+    if (event == Event::restart_asked && state != State::launching) entry.launched = false;
     if (event == Event::spawn_failed)
         return finish_entry(wait, worker.key, entry, failure_of(worker, "launch"));
+    if (event == Event::overdue && entry.launched)
+        return finish_entry(wait, worker.key, entry, failure_of(worker, "ready"));
     if (event == Event::gone && launched_before) {
         auto failure =
             ended_as_wanted(worker) ? std::nullopt : std::optional{failure_of(worker, "exit")};
@@ -138,6 +165,11 @@ WaitFailure Waiting::failure_of(const Worker& worker, std::string stage)
         failure.reason = worker.launch_fault;
         failure.status.reset();
         failure.errors.clear();
+    } else if (failure.stage == "ready") {
+        failure.reason =
+            fmt::format("not ready within {} ms{}{}", worker.spec().ready_limit().count(),
+                        worker.unready.empty() ? "" : ": ", worker.unready);
+        failure.status.reset();
     } else if (failure.stage == "exit" && !worker.exits.empty()) {
         failure.reason = worker.exits.front().reason;
         failure.errors = worker.exits.front().errors;
@@ -217,8 +249,11 @@ void Waiting::look()
 
 bool Waiting::at_rest(const Worker& worker, Entry& entry)
 {
-    if (supervisor_.clock().now() - worker.started_at >= worker.spec().min_uptime) return true;
-    if (entry.goal == Goal::stable) return false;
+    const milliseconds now = supervisor_.clock().now();
+    const milliseconds soak = worker.spec().reload.soak.value_or(worker.spec().min_uptime);
+    if (entry.goal == Goal::stable) return now - worker.online_at >= soak;
+    if (worker.spec().declares_readiness()) return true;
+    if (now - worker.started_at >= worker.spec().min_uptime) return true;
     std::uint64_t cpu = 0;
     bool asleep = true;
     for (const pid_t pid : live_tree(supervisor_.system(), worker.pid)) {

@@ -2,9 +2,10 @@
 // it is about and what is to become of them, follows their transitions, and finishes once, when all
 // are there or have failed.
 //
-// A worker is up when it is online and has come to rest: all processes of its tree sleep and none
-// has used CPU between two looks, or it has lived for min_uptime. So `start` answers at once for a
-// healthy app, and a program that dies while it starts is told as a failure instead of a success.
+// A worker that declares how it gets ready is up when it is online. Any other one is up when it is
+// online and has come to rest: all processes of its tree sleep and none has used CPU between two
+// looks, or it has lived for min_uptime. So `start` answers at once for a healthy app, and a
+// program that dies while it starts is told as a failure instead of a success.
 #pragma once
 
 #include "supervisor/engine/supervisor.hpp"
@@ -20,7 +21,7 @@ namespace cluster::supervisor {
 
 enum class Goal {
     up,     ///< online and at rest
-    stable, ///< online and alive for min_uptime
+    stable, ///< online for the soak time of the app's reloads
     down,   ///< stopped
     gone,   ///< removed from the table
 };
@@ -28,7 +29,7 @@ enum class Goal {
 struct WaitFailure {
     int id;
     std::string name;
-    std::string stage; ///< "launch", "exit", "stop"
+    std::string stage; ///< "launch", "ready", "exit", "stop", "order", "cancelled", "aborted"
     std::string reason;
     std::optional<ipc::ExitStatus> status;
     std::vector<std::string> errors; ///< last lines on stderr
@@ -62,6 +63,11 @@ public:
     Wait& prepare(OnProgress on_progress, OnDone on_done);
     void add(Wait& wait, const Worker& worker, Goal goal);
     void begin(Wait& wait);
+    /// The worker is asked later: what it is until then says nothing.
+    void postpone(const Worker& worker);
+    /// Nothing will be asked of the worker: every wait for it fails.
+    void give_up(const Worker& worker, const std::string& stage, const std::string& reason);
+    [[nodiscard]] WaitFailure failure_of(const Worker& worker, std::string stage);
 
     /// Fed by the daemon's one observer.
     void on_transition(const Worker& worker, Event event);
@@ -74,6 +80,7 @@ private:
         std::string name;
         bool done = false;
         bool launched = false;      ///< since the wait began
+        bool postponed = false;     ///< is asked later
         std::uint64_t cpu_seen = 0; ///< of the last look; 0 no look yet
     };
 
@@ -84,7 +91,6 @@ private:
     void look_later();
     void look();
     bool at_rest(const Worker& worker, Entry& entry);
-    WaitFailure failure_of(const Worker& worker, std::string stage);
 
     Supervisor& supervisor_;
     boost::asio::steady_timer look_timer_;

@@ -6,8 +6,11 @@
 #include "ipc/base/unique_fd.hpp"
 #include "ipc/wire/app_spec.hpp"
 #include "supervisor/core/lifecycle.hpp"
+#include "supervisor/engine/listener.hpp"
 #include "supervisor/engine/log_pump.hpp"
 #include "supervisor/engine/node_cluster.hpp"
+#include "supervisor/engine/outside_drain.hpp"
+#include "supervisor/engine/serving.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -24,18 +27,12 @@ namespace cluster::supervisor {
 
 using ipc::milliseconds;
 
-/// A listening socket, open as long as some App declares its address.
-struct Listener {
-    ipc::ListenAddress address;
-    ipc::UniqueFd socket;
-};
-
 struct App {
     ipc::AppSpec spec;
     std::shared_ptr<const ipc::Environment>
         inherited; ///< the caller's, shared by all that it started
-    std::vector<std::shared_ptr<Listener>> listeners;
-    std::string version = "N/A"; ///< of the nearest package.json
+    std::vector<std::shared_ptr<Listener>> listeners; ///< in the order of `spec.listen`
+    std::string version = "N/A";                      ///< of the nearest package.json
 };
 
 /// One end of a worker's process, newest first in Worker::exits.
@@ -47,6 +44,12 @@ struct ExitRecord {
     std::vector<std::string> errors; ///< its last lines on stderr
 };
 inline constexpr std::size_t kExitsKept = 5;
+
+/// How a worker is asked to end.
+enum class Leave {
+    at_once, ///< kill_signal now
+    drained, ///< first it takes no more connections and finishes what it has, at most drain_timeout
+};
 
 struct Worker {
     Worker(boost::asio::io_context& loop, int number_of, std::shared_ptr<const App> declared)
@@ -68,6 +71,7 @@ struct Worker {
     pid_t tree = 0;               ///< the pid whose tree must go; outlives `pid`
     unsigned generation = 0;      ///< counts processes; late events of an older one are dropped
     milliseconds started_at{0};   ///< monotonic
+    milliseconds online_at{0};    ///< monotonic
     milliseconds created_at{0};   ///< monotonic: last deliberate start, restart or reset
     std::int64_t started_wall_ms = 0;
     std::int64_t created_wall_ms = 0;
@@ -76,6 +80,8 @@ struct Worker {
     milliseconds sweep_pause{0};
     std::string cause;        ///< who or what asked for the change under way
     std::string launch_fault; ///< why the last launch failed; "" it did not
+    std::string waits_for;    ///< what its app depends on and is not there yet; "" nothing
+    std::string unready;      ///< why it is not ready though its time is up; "" it is not up
     std::optional<ipc::ExitStatus> last_status;
     std::vector<ExitRecord> exits;
 
@@ -84,8 +90,16 @@ struct Worker {
     std::optional<boost::asio::posix::stream_descriptor> exit_watch; ///< the pidfd
     std::shared_ptr<NodeHandles> node_handles; ///< of its app in Node's cluster mode, until at rest
     std::unique_ptr<NodeMember> node;          ///< our end of the process's channel
-    boost::asio::steady_timer timer;           ///< kill timeout or restart delay, by state
-    boost::asio::steady_timer sweep;           ///< looks for what is left of the tree
+    ListenSockets sockets;                     ///< what it accepts from, kept over its restarts
+    ipc::UniqueFd probe_socket;       ///< one for our probes alone, where the others are shared
+    bool incoming = false;            ///< of the generation that a reload brings in
+    bool must_listen = false;         ///< Node: as its predecessor did, before it counts as ready
+    std::unique_ptr<Serving> serving; ///< of this process; null: nothing is declared
+    Leave leave = Leave::at_once;
+    std::unique_ptr<OutsideDrain> drain; ///< while its connections are being closed
+    std::string drain_note;              ///< what the drain has come to
+    boost::asio::steady_timer timer;     ///< kill timeout or restart delay, by state
+    boost::asio::steady_timer sweep;     ///< looks for what is left of the tree
 
     [[nodiscard]] const ipc::AppSpec& spec() const { return app->spec; }
     [[nodiscard]] bool alive() const { return pid != 0; }

@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/progress.hpp"
 #include "cli/run.hpp"
+#include "tests/support/manual_clock.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -157,6 +158,13 @@ TEST_CASE("options: PM2's spellings become attributes")
         {{"-o", "a", "-o", "b"}, R"({"out_file":"b"})"},
         {{"-u", "www"}, R"({"uid":"www"})"},
         {{"--uid", "33"}, R"({"uid":"33"})"},
+        {{"--wait-ready", "--shutdown-with-message"},
+         R"({"shutdown_with_message":true,"wait_ready":true})"},
+        {{"--listen-timeout", "8000"}, R"({"listen_timeout":8000})"},
+        {{"--drain-timeout", "30s"}, R"({"drain_timeout":"30s"})"},
+        {{"--ready", "/ready", "--health", "/health"}, R"({"health":"/health","ready":"/ready"})"},
+        {{"--balance", "reuseport"}, R"({"balance":"reuseport"})"},
+        {{"--depends-on", "db", "--depends-on", "cache"}, R"({"depends_on":["db","cache"]})"},
     };
     for (const auto& row : rows) {
         CAPTURE(row.want);
@@ -171,6 +179,8 @@ TEST_CASE("options: a value is one word, so that the target may follow it")
         {"-i", "-1", "a.js"},       {"--cwd", "/tmp", "a.js"},
         {"--listen", "80", "a.js"}, {"--filter-env", "AWS", "a.js", "--filter-env", "GIT"},
         {"a.js", "-n", "api"},      {"--no-autorestart", "a.js", "-k", "1"},
+        {"--wait-ready", "a.js"},   {"--depends-on", "db", "a.js"},
+        {"--ready", "/r", "a.js"},  {"a.js", "--listen-timeout", "5s"},
     };
     for (const auto& words : rows) {
         CAPTURE(words[0]);
@@ -205,6 +215,20 @@ TEST_CASE("usage errors name what is wrong and exit with 2")
         {{"list", "--sort", "size"}, "--sort must name one of"},
         {{"env", "api"}, "env takes the id of a process"},
         {{"help", "strat"}, "did you mean 'start'?"},
+        {{"startOrReload", "api"}, "an ecosystem file must be given, got 'api'"},
+        {{"startOrRestart"}, "startOrRestart: file is required"},
+        {{"reload", "api", "--abort", "--no-queue"},
+         "reload: --no-queue has no meaning beside --abort"},
+        {{"reload", "api", "--abort", "-i", "4"},
+         "reload: --instances has no meaning beside --abort"},
+        {{"reload", "api", "--abort", "-a"}, "reload: --update-env has no meaning beside --abort"},
+        {{"reload", "api", "--abort", "--prove"}, "reload: --prove has no meaning beside --abort"},
+        {{"reload", "api", "--prove", "--no-wait"}, "--no-wait has no meaning beside it"},
+        {{"reload", "api", "--prove-rate", "10"}, "--prove-rate requires --prove"},
+        {{"reload", "api", "--prove", "--prove-rate", "0"}, "--prove-rate: Value 0 not in range"},
+        {{"reload", "api", "--prove", "--prove-path", "x"}, "must be a path such as /health"},
+        {{"reload", "api", "--prove", "--prove-url", "https://x/"},
+         "--prove-url: the URL must be http://ADDRESS:PORT/PATH, got \"https://x/\""},
     };
     for (const auto& row : rows) {
         CAPTURE(row.message);
@@ -290,6 +314,97 @@ TEST_CASE("progress tells each process and how it went")
     CHECK(progress_text(bad, {.utf8 = true}) == "[api](0) ✗");
     CHECK(progress_text(failed, {.utf8 = true}) == "[api](0) ✗");
     CHECK(progress_text(failed, {.colour = true}) == "[api](0) \x1b[31mfailed\x1b[0m");
+}
+
+TEST_CASE("progress of a reload tells phases and seconds")
+{
+    const auto step = [](const char* phase, json more) {
+        json params{{"done", 1},
+                    {"total", 4},
+                    {"phase", phase},
+                    {"elapsed_ms", 1234},
+                    {"process", {{"id", 0}, {"name", "api"}, {"status", "online"}}}};
+        params.update(more);
+        return params;
+    };
+    const json none = json::object();
+    const json note{{"note", "12 connections closed"}};
+    const json trick{{"note", "a\x1b[2Jb"}};
+    const struct {
+        json params;
+        std::string pipe;
+        std::string terminal;
+    } rows[] = {
+        {step("starting", none), "[api](0) starting after 1.2 s",
+         "reloading 1/4 [api](0) starting 3.2 s"},
+        {step("ready", none), "[api](0) ready after 1.2 s", "reloading 1/4 [api](0) ready 3.2 s"},
+        {step("draining", note), "[api](0) draining after 1.2 s (12 connections closed)",
+         "reloading 1/4 [api](0) draining 3.2 s (12 connections closed)"},
+        {step("draining", trick), "[api](0) draining after 1.2 s (a\\x1b[2Jb)",
+         "reloading 1/4 [api](0) draining 3.2 s (a\\x1b[2Jb)"},
+        {step("done", none), "[api](0) ✓ after 1.2 s", "reloading 1/4 [api](0) ✓"},
+        {step("failed", none), "[api](0) ✗ after 1.2 s", "reloading 1/4 [api](0) ✗"},
+        // A daemon that knows no phases.
+        {{{"done", 1}, {"total", 4}, {"process", {{"id", 0}, {"name", "api"}}}},
+         "[api](0) ✓",
+         "reloading 1/4 [api](0) ✓"},
+        {none, "[]() ✓", "reloading []() ✓"},
+    };
+    const Style style{.utf8 = true};
+    for (const auto& row : rows) {
+        CAPTURE(row.params.dump());
+        CHECK(progress_text(row.params, style) == row.pipe);
+        CHECK(progress_line("reloading", row.params, ipc::milliseconds{2000}, style) ==
+              row.terminal);
+    }
+}
+
+TEST_CASE("progress: in a pipe a line per step, on a terminal one line, and notices on their own")
+{
+    const json ready{{"total", 1},
+                     {"phase", "ready"},
+                     {"elapsed_ms", 1000},
+                     {"process", {{"id", 0}, {"name", "api"}}}};
+    const json notice{{"request", 1}, {"text", "api: listen needs a restart"}};
+    const struct {
+        std::string name;
+        std::size_t width;
+        bool json_output;
+        std::string want;
+    } rows[] = {
+        {"pipe", 0, false,
+         "[clusterctl] [api](0) ready after 1.0 s\n"
+         "[clusterctl] api: listen needs a restart\n"},
+        {"terminal", 80, false,
+         "\r\x1b[Kreloading 0/1 [api](0) ready 1.0 s"
+         "\r\x1b[K[clusterctl] api: listen needs a restart\n"
+         "\r\x1b[Kreloading 0/1 [api](0) ready 3.5 s"
+         "\r\x1b[K"},
+        {"--json", 80, true, ""},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        const Captured text;
+        tests::ManualClock clock;
+        ipc::LinuxSystem system;
+        Session session{"/proc/nowhere", clock, [] {}};
+        std::size_t observed = 0;
+        {
+            Output out{text.fd(), {.width = row.width}}, err{text.fd()};
+            Context context{out, err, session, clock, system, row.json_output};
+            Progress progress{context,
+                              {.verb = "reloading", .on_progress = [&](const json& params) {
+                                   observed += params == ready ? 1 : 0;
+                               }}};
+            progress.on_notification("progress", ready);
+            progress.on_notification("notice", notice);
+            progress.on_notification("other", ready);
+            clock.advance(ipc::milliseconds{2500});
+            progress.on_idle();
+        }
+        CHECK(observed == 1);
+        CHECK(text.text() == row.want);
+    }
 }
 
 TEST_CASE("output: a reader that went away ends the printing, a full disk is told")

@@ -351,6 +351,37 @@ TEST_CASE("log pump: a tap gets the bytes that the file gets, and costs nothing 
     }
 }
 
+TEST_CASE("log pump: a stream's own tap gets the bytes of that stream alone, beside the pump's")
+{
+    Pumping p;
+    for (const std::string& file : {p.path("both.log"), std::string{"/dev/null"}}) {
+        CAPTURE(file);
+        std::string own, all;
+        const auto one = p.open(file, 0);
+        const auto two = p.open(file, 1);
+        const auto end_one = worker_end(*one);
+        const auto end_two = worker_end(*two);
+        one->set_tap([&](std::string_view bytes) { own += bytes; });
+        say(end_one, "one\n");
+        say(end_two, "two\n");
+        p.pump.drain(*one);
+        p.pump.drain(*two);
+        CHECK(own == "one\n");
+
+        p.pump.set_tap([&](int, StreamKind, std::string_view bytes) { all += bytes; });
+        say(end_one, "three\n");
+        say(end_two, "four\n");
+        REQUIRE(run_until(p.loop, [&] { return all.size() == 11; }));
+        CHECK(own == "one\nthree\n");
+        p.pump.set_tap({});
+        one->set_tap({});
+        say(end_one, "five\n");
+        p.pump.drain(*one);
+        CHECK(own == "one\nthree\n");
+        CHECK(all.size() == 11);
+    }
+}
+
 TEST_CASE("log pump: /dev/null takes everything, and a shared one lets nobody wait")
 {
     Pumping p;

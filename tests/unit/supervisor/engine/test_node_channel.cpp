@@ -2,21 +2,24 @@
 #include "supervisor/engine/node_channel.hpp"
 
 #include "supervisor/sys/fd_channel.hpp"
+#include "tests/unit/supervisor/engine/scratch.hpp"
+#include "tests/unit/supervisor/engine/scripted_node.hpp"
 
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <chrono>
-#include <cstring>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace cluster::supervisor;
 using cluster::ipc::UniqueFd;
+using cluster::tests::run_until;
+using cluster::tests::ScriptedNode;
 
 namespace {
 
@@ -43,83 +46,19 @@ std::size_t open_descriptors()
         std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {}));
 }
 
-struct Fixture {
-    Fixture()
-    {
-        auto pair = make_socket_pair();
-        REQUIRE(pair);
-        worker = std::move(pair->theirs);
-        ::fcntl(worker.get(), F_SETFL, O_NONBLOCK);
-        channel = std::make_unique<NodeChannel>(
-            loop, std::move(pair->ours), [this](const NodeMessage& message) { got(message); },
-            [this] { ++ends; });
-    }
-
+struct Fixture : ScriptedNode {
     void got(const NodeMessage& message)
     {
         messages.push_back(message);
         if (on_message) on_message(message);
     }
 
-    /// Runs the loop until `condition`, at most some seconds.
-    template <class Condition>
-    bool reaches(Condition condition)
-    {
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{10};
-        while (!condition() && std::chrono::steady_clock::now() < deadline) {
-            loop.restart();
-            loop.run_one_for(std::chrono::milliseconds{20});
-        }
-        return condition();
-    }
-
-    /// Everything that is ready is done.
-    void settle()
-    {
-        loop.restart();
-        while (loop.poll() > 0)
-            loop.restart();
-    }
-
-    /// Bytes that the channel took of `text`; the loop runs in between.
-    std::size_t say(std::string_view text)
-    {
-        std::size_t said = 0;
-        for (int idle = 0; said < text.size() && idle < 50;) {
-            const auto sent = send_with_handle(worker.get(), text.substr(said));
-            said += sent.value_or(0);
-            idle = sent ? 0 : idle + 1;
-            loop.restart();
-            loop.run_one_for(std::chrono::milliseconds{2});
-        }
-        settle();
-        return said;
-    }
-
-    struct Heard {
-        std::string text;
-        int handles = 0;
-    };
-    Heard hear()
-    {
-        settle();
-        Heard heard;
-        char buffer[65536];
-        while (const auto received = receive_bytes(worker.get(), buffer)) {
-            if (received->size == 0) break;
-            heard.text.append(buffer, received->size);
-            heard.handles += received->handles ? 1 : 0;
-            settle();
-        }
-        return heard;
-    }
-
-    boost::asio::io_context loop;
-    UniqueFd worker;
     std::function<void(const NodeMessage&)> on_message;
     std::vector<NodeMessage> messages;
     int ends = 0;
-    std::unique_ptr<NodeChannel> channel;
+    std::unique_ptr<NodeChannel> channel = std::make_unique<NodeChannel>(
+        loop, std::move(daemons_end), [this](const NodeMessage& message) { got(message); },
+        [this] { ++ends; });
 };
 
 } // namespace
@@ -140,7 +79,7 @@ TEST_CASE_FIXTURE(Fixture, "node channel: a line that is too long is dropped, an
     const std::string text =
         kOnline + "\"" + long_line + "\"\n" + query(1) + long_line + "\n" + kOnline;
     CHECK(say(text) == text.size());
-    CHECK(reaches([&] { return messages.size() == 3; }));
+    CHECK(run_until(loop, [&] { return messages.size() == 3; }));
     CHECK(std::holds_alternative<NodeQuery>(messages[1]));
 }
 
@@ -204,7 +143,7 @@ TEST_CASE_FIXTURE(Fixture, "node channel: a worker that reads no answers is not 
     CHECK(answered < NodeChannel::kMaxUnsentBytes + (2UL << 20U));
 
     std::string heard;
-    CHECK(reaches([&] {
+    CHECK(run_until(loop, [&] {
         heard += hear().text;
         return heard.size() >= said / kOnline.size() * (answer.size() + 1);
     }));
@@ -215,7 +154,7 @@ TEST_CASE_FIXTURE(Fixture, "node channel: the end comes once, behind the last li
 {
     say(kOnline);
     worker.reset();
-    CHECK(reaches([&] { return ends == 1; }));
+    CHECK(run_until(loop, [&] { return ends == 1; }));
     CHECK(messages.size() == 1);
     CHECK(channel->ended());
     channel->send("to nobody\n", some_handle());
@@ -230,14 +169,14 @@ TEST_CASE_FIXTURE(Fixture,
     settle();
     worker.reset();
     channel->send("into the void\n");
-    CHECK(reaches([&] { return ends == 1; }));
+    CHECK(run_until(loop, [&] { return ends == 1; }));
 }
 
 TEST_CASE_FIXTURE(Fixture, "node channel: it may be destroyed by what it calls")
 {
     on_message = [&](const NodeMessage&) { channel.reset(); };
     say(kOnline + kOnline);
-    CHECK(reaches([&] { return !channel; }));
+    CHECK(run_until(loop, [&] { return !channel; }));
     CHECK(messages.size() == 1);
 }
 
@@ -247,4 +186,24 @@ TEST_CASE_FIXTURE(Fixture, "node channel: bun's mark is put before what bun read
     CHECK(messages.size() == 1);
     channel->send("one\n");
     CHECK(hear().text == std::string{kBunMark} + "one\n");
+    channel->send_plain("\"shutdown\"\n"); // the app's own
+    CHECK(hear().text == "\"shutdown\"\n");
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: a message for the app waits behind a socket too")
+{
+    channel->send("one\n", some_handle());
+    channel->send_plain("two\n");
+    CHECK(hear().text == "one\n");
+    say(kTaken);
+    CHECK(hear().text == "two\n");
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: it is full while the worker reads nothing")
+{
+    const std::string line(10'000, 'a');
+    for (int i = 0; i < 1'000 && !channel->full(); ++i)
+        channel->send_plain(line + "\n");
+    CHECK(channel->full());
+    CHECK(run_until(loop, [&] { return hear().text.empty() && !channel->full(); }));
 }

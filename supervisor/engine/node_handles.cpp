@@ -1,0 +1,227 @@
+#include "supervisor/engine/node_handles.hpp"
+
+#include "supervisor/engine/node_cluster.hpp"
+#include "supervisor/engine/worker.hpp"
+#include "supervisor/sys/listeners.hpp"
+#include "supervisor/sys/node_listener.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <utility>
+
+namespace cluster::supervisor {
+namespace {
+
+using boost::system::error_code;
+
+constexpr std::chrono::seconds kUnusedFor{5};
+
+std::expected<ipc::UniqueFd, int> or_errno(ipc::Result<ipc::UniqueFd> result)
+{
+    if (result) return std::move(*result);
+    const int error = result.error().code.value();
+    return std::unexpected(error != 0 ? error : EINVAL);
+}
+
+bool is_datagram(NodeAddressType type)
+{
+    return type == NodeAddressType::udp4 || type == NodeAddressType::udp6;
+}
+
+bool is_tcp(NodeAddressType type)
+{
+    return type == NodeAddressType::tcp4 || type == NodeAddressType::tcp6;
+}
+
+BindPlace place_of(const NodeAddress& address)
+{
+    const bool datagram = is_datagram(address.type);
+    return {.host = address.any ? "" : address.text,
+            .port = static_cast<std::uint16_t>(address.port),
+            .ipv6 = address.type == NodeAddressType::tcp6 || address.type == NodeAddressType::udp6,
+            .datagram = datagram,
+            .ipv6_only = (address.flags & kNodeIpv6Only) != 0,
+            .reuse_address = !datagram || (address.flags & kNodeUdpReuseAddress) != 0};
+}
+
+constexpr int kFirstDeclared = 3; ///< man 3 sd_listen_fds
+
+} // namespace
+
+std::size_t node_declared_number(const NodeAddress& address)
+{
+    // A lower descriptor becomes a number that no worker has sockets for.
+    return static_cast<std::size_t>(address.fd - kFirstDeclared);
+}
+
+NodeHandle::NodeHandle(NodeAddress where, ipc::UniqueFd opened, std::string shared, NodeOwner whose)
+    : address{std::move(where)}, socket{std::move(opened)}, data{std::move(shared)}, owner{whose}
+{
+}
+
+NodeHandle::~NodeHandle()
+{
+    if (address.type == NodeAddressType::path) remove_path(address.text, owner);
+    if (group) group->remove(*this);
+}
+
+void NodeGroup::remove(NodeHandle& handle)
+{
+    const auto found = std::ranges::find(handles_, &handle);
+    if (found == handles_.end()) return;
+    shut_listener(handle.socket.get()); // for whoever holds it still
+    *found = handles_.back();           // as the kernel fills the gap
+    handles_.pop_back();
+    steer();
+}
+
+void NodeGroup::go_live(unsigned generation)
+{
+    const bool any = std::ranges::any_of(
+        handles_, [&](const NodeHandle* handle) { return handle->generation == generation; });
+    if (!any) return; // the app listens elsewhere now; who is left there goes on
+    for (NodeHandle* handle : handles_)
+        handle->live = handle->generation == generation;
+    steer();
+}
+
+void NodeGroup::steer()
+{
+    std::vector<std::size_t> live;
+    for (std::size_t at = 0; at < handles_.size(); ++at)
+        if (handles_[at]->live) live.push_back(at);
+    if (handles_.size() < 2 && live.size() == handles_.size() && !shared_) return;
+    shared_ = true;
+    if (!live.empty()) (void)supervisor::steer(handles_.front()->socket.get(), live);
+}
+
+NodeHandles::NodeHandles(boost::asio::io_context& loop, ipc::System& system)
+    : system_{system}, timer_{loop}
+{
+}
+
+std::expected<std::shared_ptr<NodeHandle>, int>
+NodeHandles::get(const NodeQuery& query, const NodeOpener& opener,
+                 const std::vector<std::shared_ptr<NodeHandle>>& in_use)
+{
+    if (query.address.type == NodeAddressType::descriptor) return get_declared(query, opener);
+    const auto is_free = [&](const std::shared_ptr<NodeHandle>& handle) {
+        return same_place(handle->address, query.address) &&
+               (!handle->group || handle->generation == opener.generation) &&
+               std::ranges::count(in_use, handle) == 0;
+    };
+    const auto same_index = [&](const std::shared_ptr<NodeHandle>& handle) {
+        return is_free(handle) && handle->address.index == query.address.index;
+    };
+    auto known = std::ranges::find_if(handles_, same_index);
+    // With port 0 another index is another port.
+    if (known == handles_.end() && query.address.port != 0)
+        known = std::ranges::find_if(handles_, is_free);
+    if (known != handles_.end()) return *known;
+
+    if (handles_.size() >= kMaxHandles) return std::unexpected(EMFILE);
+    const auto older = of_older(query.address);
+    auto socket = older ? or_errno(join_socket(older->socket.get())) : open(query.address, opener);
+    if (!socket) return std::unexpected(socket.error());
+    const auto handle = handles_.emplace_back(std::make_shared<NodeHandle>(
+        query.address, std::move(*socket), older ? older->data : query.data, opener.owner));
+    handle->generation = opener.generation;
+    handle->live = !older;
+    if (older) handle->group = older->group;
+    if (is_tcp(query.address.type) && !older) handle->group = std::make_shared<NodeGroup>();
+    if (handle->group) handle->group->add(*handle);
+    return handle;
+}
+
+/// The one that another generation has for the same address and index.
+std::shared_ptr<NodeHandle> NodeHandles::of_older(const NodeAddress& address) const
+{
+    const auto found = std::ranges::find_if(handles_, [&](const auto& handle) {
+        return handle->group && same_place(handle->address, address) &&
+               handle->address.index == address.index;
+    });
+    return found == handles_.end() ? nullptr : *found;
+}
+
+void NodeHandles::go_live()
+{
+    ++live_;
+    for (const auto& handle : handles_)
+        if (handle->group) handle->group->go_live(live_);
+    drop_others();
+}
+
+void NodeHandles::remove_member(const NodeMember& member)
+{
+    members_.erase(&member);
+    drop_others();
+}
+
+/// What a generation that is over, or that never came to be, has left.
+void NodeHandles::drop_others()
+{
+    std::erase_if(handles_, [&](const auto& handle) {
+        return handle->group && handle->generation != live_ && !handle->live &&
+               handle.use_count() == 1;
+    });
+}
+
+std::expected<std::shared_ptr<NodeHandle>, int> NodeHandles::get_declared(const NodeQuery& query,
+                                                                          const NodeOpener& opener)
+{
+    std::erase_if(declared_, [](const auto& handle) { return handle.expired(); });
+    if (declared_.size() >= kMaxHandles) return std::unexpected(EMFILE);
+    auto socket = open(query.address, opener);
+    if (!socket) return std::unexpected(socket.error());
+    std::string data = query.data;
+    for (const auto& known : declared_) {
+        const auto handle = known.lock();
+        if (handle && same_place(handle->address, query.address)) data = handle->data;
+    }
+    auto handle = std::make_shared<NodeHandle>(query.address, std::move(*socket), std::move(data),
+                                               opener.owner);
+    declared_.push_back(handle);
+    return handle;
+}
+
+std::expected<ipc::UniqueFd, int> NodeHandles::open(const NodeAddress& address,
+                                                    const NodeOpener& opener)
+{
+    switch (address.type) {
+    case NodeAddressType::path:
+        return or_errno(bind_path(system_, address.text, opener.owner));
+    case NodeAddressType::descriptor: {
+        const std::size_t number = node_declared_number(address);
+        if (number >= opener.sockets.size() || !opener.sockets[number])
+            return std::unexpected(EINVAL);
+        return or_errno(share_socket(opener.sockets[number]->fd.get()));
+    }
+    case NodeAddressType::other:
+        return std::unexpected(EINVAL);
+    default:
+        if (address.port < 0 || address.port > std::numeric_limits<std::uint16_t>::max())
+            return std::unexpected(EINVAL);
+        return or_errno(bind_socket(place_of(address)));
+    }
+}
+
+void NodeHandles::tidy_later()
+{
+    timer_.expires_after(kUnusedFor);
+    timer_.async_wait([self = weak_from_this()](error_code cancelled) {
+        const auto table = self.lock();
+        if (table && !cancelled) table->tidy();
+    });
+}
+
+void NodeHandles::tidy()
+{
+    // One owner for each row, one for each member, and the one that called us.
+    const auto owners = static_cast<std::size_t>(weak_from_this().use_count()) - 1;
+    const bool all_there = owners == 2 * members_.size();
+    if (!all_there || !std::ranges::all_of(members_, &NodeMember::listens)) return;
+    std::erase_if(handles_, [](const auto& handle) { return handle.use_count() == 1; });
+}
+
+} // namespace cluster::supervisor

@@ -1,0 +1,128 @@
+// The sockets of one app in Node's cluster mode, shared by its workers. They outlive each worker,
+// so that nobody is refused while one is down, and are there as long as a row of the app is not at
+// rest.
+//
+// A socket that no worker uses any more is closed some seconds later (the app has closed its
+// server, or was restarted with another port), but only while all workers of the app are there and
+// listen: one that is about to come back would ask for it again.
+//
+// A reload brings a generation of workers in that has TCP sockets of its own: one SO_REUSEPORT
+// group per address, whose connections go to the live generation alone
+// (supervisor/sys/listeners.hpp).
+#pragma once
+
+#include "ipc/base/system.hpp"
+#include "ipc/base/unique_fd.hpp"
+#include "supervisor/core/node_protocol.hpp"
+#include "supervisor/engine/listener.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cluster::supervisor {
+
+struct App;
+class NodeMember;
+
+/// The user and group of the workers, when they are not the daemon's.
+using NodeOwner = std::optional<std::pair<uid_t, gid_t>>;
+
+struct NodeHandle;
+
+/// The TCP sockets of one address, one for each generation that is there, in the kernel's order.
+class NodeGroup {
+public:
+    void add(NodeHandle& handle) { handles_.push_back(&handle); }
+    void remove(NodeHandle& handle);
+    /// New connections go to those of the generation from now on; to all others, if it has none.
+    void go_live(unsigned generation);
+
+private:
+    void steer();
+    std::vector<NodeHandle*> handles_;
+    bool shared_ = false; ///< has had a second one: the kernel needs to be told from then on
+};
+
+/// One socket of an app.
+struct NodeHandle {
+    NodeHandle(NodeAddress where, ipc::UniqueFd opened, std::string shared, NodeOwner whose);
+    /// Removes the file of a unix socket, as libuv does. A TCP socket leaves its group.
+    ~NodeHandle();
+    NodeHandle(const NodeHandle&) = delete;
+    NodeHandle& operator=(const NodeHandle&) = delete;
+
+    NodeAddress address;
+    ipc::UniqueFd socket;
+    std::string data; ///< of the first worker that asked, for all (JSON)
+    NodeOwner owner;
+    unsigned generation = 0;
+    bool live = true;                 ///< gets new connections
+    std::shared_ptr<NodeGroup> group; ///< null: no generation can have another one
+};
+
+/// For whom a socket is opened.
+struct NodeOpener {
+    std::shared_ptr<const App> app;
+    ListenSockets sockets{}; ///< the worker's own; they answer `listen({fd: 3})`
+    unsigned generation = 0; ///< of the worker: see NodeHandles::live_generation
+    NodeOwner owner{};       ///< whose rights to the file system count
+};
+
+/// Which of the worker's sockets `listen({fd: 3})` means, from 0.
+[[nodiscard]] std::size_t node_declared_number(const NodeAddress& address);
+
+class NodeHandles : public std::enable_shared_from_this<NodeHandles> {
+public:
+    NodeHandles(boost::asio::io_context& loop, ipc::System& system);
+
+    /// The socket for a query: the one of the same address and index, else one of the same address
+    /// that is not `in_use` by the asking worker (it has closed its server and listens again),
+    /// else a new one. A declared socket is the worker's own, and not kept here: a reload may have
+    /// given the others a later one. Errors: the errno for the worker.
+    std::expected<std::shared_ptr<NodeHandle>, int>
+    get(const NodeQuery& query, const NodeOpener& opener,
+        const std::vector<std::shared_ptr<NodeHandle>>& in_use);
+
+    void add_member(const NodeMember& member) { members_.insert(&member); }
+    /// The member has given its sockets back.
+    void remove_member(const NodeMember& member);
+
+    /// Workers of this generation get the connections. A reload starts its workers with the next
+    /// one, which get TCP sockets beside those of the old ones, and none of the connections until
+    /// `go_live`.
+    [[nodiscard]] unsigned live_generation() const { return live_; }
+    void go_live();
+    /// Starts the time after which unused sockets are closed.
+    void tidy_later();
+
+    /// An app that opens more gets EMFILE: our descriptors are everybody's.
+    static constexpr std::size_t kMaxHandles = 256;
+
+private:
+    void tidy();
+    void drop_others();
+    [[nodiscard]] std::shared_ptr<NodeHandle> of_older(const NodeAddress& address) const;
+    std::expected<std::shared_ptr<NodeHandle>, int> get_declared(const NodeQuery& query,
+                                                                 const NodeOpener& opener);
+    std::expected<ipc::UniqueFd, int> open(const NodeAddress& address, const NodeOpener& opener);
+
+    ipc::System& system_;
+    boost::asio::steady_timer timer_;
+    std::vector<std::shared_ptr<NodeHandle>> handles_;
+    unsigned live_ = 0;
+    std::vector<std::weak_ptr<const NodeHandle>> declared_; ///< of the workers, for their `data`
+    std::set<const NodeMember*> members_;
+};
+
+} // namespace cluster::supervisor

@@ -1,0 +1,88 @@
+// Whether one process of a worker serves: what it says (READY=1, WATCHDOG=1, Node's 'ready'), what
+// it answers to the probes of its app, and how long that may take. One object per process, for apps
+// that declare any of it.
+#pragma once
+
+#include "ipc/wire/app_spec.hpp"
+#include "supervisor/core/health.hpp"
+#include "supervisor/engine/notify_socket.hpp"
+#include "supervisor/engine/prober.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace cluster::supervisor {
+
+class Serving {
+public:
+    /// Each is called on the loop, never out of a method of this class, and may destroy it.
+    struct Calls {
+        std::function<void()> ready;
+        std::function<void(const std::string& why)> overdue; ///< once, and `ready` may still come
+        std::function<void(const std::string& why)> sick; ///< health or watchdog: to be restarted
+    };
+    /// How the probes reach the process.
+    struct Means {
+        ProbeMeans ready;
+        ProbeMeans health;
+    };
+
+    Serving(boost::asio::io_context& loop, const ipc::Clock& clock, const ipc::AppSpec& spec,
+            Calls calls);
+    Serving(const Serving&) = delete;
+    Serving& operator=(const Serving&) = delete;
+
+    /// Whether an app declares anything that this class has to look after.
+    [[nodiscard]] static bool is_wanted(const ipc::AppSpec& spec);
+
+    /// For NOTIFY_SOCKET, before the launch. Errors: the kernel's.
+    ipc::Result<std::string> open_notify_socket(uid_t worker);
+    /// The process runs. `must_listen`: it is not ready before `listens` has been told.
+    void start(Means means, bool must_listen);
+
+    void said_ready();
+    void listens();
+    /// What the process has written, for the probes that read it.
+    void on_output(StreamKind stream, std::string_view bytes);
+    [[nodiscard]] bool reads_output() const;
+
+    /// "passing", "failing (2 of 3): …"; "" without a health probe.
+    [[nodiscard]] std::string health() const;
+    /// Its STATUS= line.
+    [[nodiscard]] const std::string& status() const { return status_; }
+
+private:
+    void expect_ready_within(std::chrono::milliseconds limit);
+    void on_notify(const NotifyMessage& message);
+    void on_ready_answer(bool good, const std::string& why);
+    void on_health_answer(bool good, const std::string& why);
+    void look();
+    void begin_health();
+    void feed_watchdog();
+    void call_later(std::function<void()> what);
+    void sick_later(std::string why);
+    [[nodiscard]] std::string missing() const;
+
+    boost::asio::io_context& loop_;
+    const ipc::Clock& clock_;
+    ipc::AppSpec spec_;
+    Calls calls_;
+    std::optional<ProbeMeans> health_means_;
+    std::unique_ptr<NotifySocket> notify_;
+    std::unique_ptr<Prober> ready_probe_, health_probe_;
+    Health readiness_, health_;
+    boost::asio::steady_timer limit_, watchdog_;
+    std::chrono::milliseconds started_at_{0};
+    bool needs_message_ = false, needs_answer_ = false, needs_listening_ = false;
+    bool ready_ = false;
+    std::string status_;
+    std::shared_ptr<int> alive_ = std::make_shared<int>(); ///< late calls look at it
+};
+
+} // namespace cluster::supervisor
