@@ -47,6 +47,14 @@ constexpr AppOption kOptions[] = {
     {"--cwd", "cwd", Kind::text, "Folder it runs in"},
     {"-p,--pid", "pid_file", Kind::text, "File that holds the pid"},
     {"--listen", "listen", Kind::texts, "Address that the daemon opens for it: 3000, 127.0.0.1:3000, unix:/path; may be repeated"},
+    {"--balance", "balance", Kind::text, "How its connections are spread: 'shared' or 'reuseport'"},
+    {"--depends-on", "depends_on", Kind::texts, "App that must be ready first; may be repeated"},
+    {"--wait-ready", "wait_ready", Kind::on, "It is online once it says so: process.send('ready') or READY=1"},
+    {"--ready", "ready", Kind::text, "It is online once this path of it answers, such as /health"},
+    {"--listen-timeout", "listen_timeout", Kind::number, "Time for getting ready, in ms or '5s'"},
+    {"--health", "health", Kind::text, "It is restarted when this path of it does not answer"},
+    {"--shutdown-with-message", "shutdown_with_message", Kind::on, "Ask a Node app to end by the message 'shutdown'"},
+    {"--drain-timeout", "drain_timeout", Kind::number, "Time for requests in flight when it leaves, in ms or '5s'"},
     {"-k,--kill-timeout", "kill_timeout", Kind::number, "Time between the stop signal and SIGKILL, in ms or '5s'"},
     {"--kill-signal", "kill_signal", Kind::text, "The stop signal"},
     {"--max-memory-restart", "max_memory_restart", Kind::number, "Restart above this memory: bytes or '300M'"},
@@ -66,8 +74,7 @@ constexpr AppOption kOptions[] = {
 constexpr std::array kUnsupported{
     "--watch", "--ignore-watch", "--watch-delay", "--ext", "--fresh", "--daemon", "--container", "--dist",
     "--image-name", "--node-version", "--dockerdaemon", "-x", "--execute-command", "--log-type",
-    "--log-date-format", "--time", "--listen-timeout", "--wait-ready", "--shutdown-with-message", "-c",
-    "--cron", "--cron-restart", "--parallel", "--no-vizion", "--no-pmx", "--no-automation",
+    "--log-date-format", "--time", "-c", "--cron", "--cron-restart", "--parallel", "--no-vizion", "--no-pmx", "--no-automation",
     "--source-map-support", "--disable-source-map-support", "--trace", "--disable-trace", "--v8",
     "--event-loop-inspector", "--deep-monitoring", "-w", "--write", "--no-daemon", "--attach",
     "--service-name", "--hp", "--wait-ip", "--highlight", "--format", "--timestamp",
@@ -169,7 +176,9 @@ std::string option_of(std::string_view attribute)
 
 bool takes_value(std::string_view word)
 {
-    if (word == "--env" || word == "--only" || word == "--sort" || word == "--lines") return true;
+    constexpr std::string_view kOthers[] = {"--env",        "--only",      "--sort",      "--lines",
+                                            "--prove-path", "--prove-url", "--prove-rate"};
+    if (std::ranges::find(kOthers, word) != std::end(kOthers)) return true;
     return std::ranges::any_of(kOptions, [&](const AppOption& row) {
         return !is_flag(row.kind) && names_hold(row.names, word);
     });

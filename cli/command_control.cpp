@@ -47,7 +47,7 @@ int run_on_targets(const char* method, const char* verb, const TargetOptions& op
     if (!targets) return targets.error();
     json params = {{"targets", *targets}, {"cwd", current_folder()}};
     if (options.no_wait) params["wait"] = false;
-    const auto answer = call_with_progress(context, method, params, verb);
+    const auto answer = call_with_progress(context, method, params, {.verb = verb});
     // A name that is not there changed nothing: no table.
     if (!answer && answer.error().code != ipc::kFailed) return context.fail(answer.error());
     return finish(answer, context);
@@ -60,7 +60,7 @@ int run_scale(const ScaleOptions& options, Context& context)
     // A sign means "more" or "fewer" to the daemon, which knows how many run; a number has none.
     const json instances = number && !relative ? json(*number) : json(options.instances);
     const auto answer = call_with_progress(
-        context, "scale", {{"name", options.name}, {"instances", instances}}, "scaling");
+        context, "scale", {{"name", options.name}, {"instances", instances}}, {.verb = "scaling"});
     if (!answer && answer.error().code != ipc::kFailed) return context.fail(answer.error());
     return finish(answer, context);
 }

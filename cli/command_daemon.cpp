@@ -71,7 +71,7 @@ int run_kill(Context& context)
     }
     if (!client) return context.fail(client.error().text(), kNoDaemon);
 
-    Progress progress{context, "stopping"};
+    Progress progress{context, {.verb = "stopping"}};
     const auto answer =
         client->call("kill", json::object(), [&](std::string_view method, const json& params) {
             progress.on_notification(method, params);

@@ -23,9 +23,15 @@ const std::vector<Command>& all_commands()
         {"delete", {"del"}, "Stop processes and forget them",
          "  clusterctl delete api worker\n"
          "  clusterctl delete all", add_delete},
-        {"reload", {}, "Replace processes one by one, the new one first",
+        {"reload", {"gracefulReload"}, "Replace processes one by one, the new one first",
          "  clusterctl reload api\n"
+         "  clusterctl reload api --prove\n"
+         "  clusterctl reload api --abort\n"
          "  clusterctl reload ecosystem.json", add_reload, true},
+        {"startOrRestart", {}, "Start the apps of a file, restart those that run",
+         "  clusterctl startOrRestart ecosystem.json", add_start_or_restart},
+        {"startOrReload", {"startOrGracefulReload"}, "Start the apps of a file, reload those that run",
+         "  clusterctl startOrReload ecosystem.json", add_start_or_reload},
         {"scale", {}, "Change how many instances of an app run",
          "  clusterctl scale api 4\n"
          "  clusterctl scale api +2\n"

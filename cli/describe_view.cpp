@@ -98,6 +98,7 @@ void add_program(KeyValueTable& table, const json& process)
     table.add("exec mode", member_text(process, "mode"));
     table.add("instance", member_text(process, "instance"));
     table.add("listen", list_text(process, "listen"));
+    table.add("addresses", list_text(process, "addresses"));
     table.add("user", member_text(process, "user"));
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <utility>
 
 namespace cluster::cli {
 namespace {
@@ -25,9 +26,9 @@ extern "C" void say_and_leave(int)
 
 } // namespace
 
-InterruptNote::InterruptNote(const char* message)
+InterruptNote::InterruptNote(std::string message) : message_{std::move(message)}
 {
-    note = message;
+    note = message_.c_str();
     struct sigaction action{};
     action.sa_handler = say_and_leave;
     ::sigaction(SIGINT, &action, &before_);

@@ -2,19 +2,21 @@
 #pragma once
 
 #include <csignal>
+#include <string>
 
 namespace cluster::cli {
 
-/// As long as it lives, SIGINT prints `message` (a literal) on stderr and ends the command with
-/// exit code 130. One at a time.
+/// As long as it lives, SIGINT prints `message` on stderr and ends the command with exit code 130.
+/// One at a time.
 class InterruptNote {
 public:
-    explicit InterruptNote(const char* message);
+    explicit InterruptNote(std::string message);
     ~InterruptNote();
     InterruptNote(const InterruptNote&) = delete;
     InterruptNote& operator=(const InterruptNote&) = delete;
 
 private:
+    std::string message_; ///< the handler reads it
     struct sigaction before_{};
 };
 

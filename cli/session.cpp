@@ -75,10 +75,12 @@ ipc::RpcResult<T> Session::attempt(std::string_view method,
 }
 
 ipc::RpcResult<ipc::json> Session::call(std::string_view method, const ipc::json& params,
-                                        const ipc::OnNotification& on_notification)
+                                        const ipc::OnNotification& on_notification,
+                                        const ipc::OnIdle& on_idle)
 {
-    return attempt<ipc::json>(
-        method, [&](ipc::Client& client) { return client.call(method, params, on_notification); });
+    return attempt<ipc::json>(method, [&](ipc::Client& client) {
+        return client.call(method, params, on_notification, on_idle);
+    });
 }
 
 ipc::RpcResult<void> Session::call_raw(std::string_view method, const ipc::json& params,

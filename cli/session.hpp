@@ -21,7 +21,8 @@ public:
     /// down has not touched the request: it is waited for, and a new one is asked. Errors: what the
     /// daemon answered; kUnreachable with a text for a person.
     ipc::RpcResult<ipc::json> call(std::string_view method, const ipc::json& params,
-                                   const ipc::OnNotification& on_notification = {});
+                                   const ipc::OnNotification& on_notification = {},
+                                   const ipc::OnIdle& on_idle = {});
 
     /// The same with the result's text unparsed, in pieces.
     ipc::RpcResult<void> call_raw(std::string_view method, const ipc::json& params,
