@@ -1,13 +1,47 @@
 """Each example does what it promises, with the files as they are shipped: only ports (free ones)
 and the path of clusterapp (the build under test) are changed in a copy."""
 
+import http.client
 import json
+import os
 import re
 import shutil
+import subprocess
+import threading
 import time
 import unittest
 
 from harness import BIN, ROOT, ClusterTestCase, http_answer, http_get
+
+# Examples that are compiled first: the command, as their files say it.
+BUILDS = {"cpp": "c++ -std=c++17 -O2 -pthread -o server server.cpp",
+          "go": "go build server.go",
+          "rust": "rustc -O server.rs"}
+# The code in the pages about languages, each block behind the name of the file it is from.
+PAGES = sorted((ROOT / "docs/zero-downtime").glob("*.md"))
+QUOTED = re.compile(r"^<!-- (examples/\S+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+class Asking(threading.Thread):
+    """Asks for /health without a pause, with a connection for each request, until stopped."""
+
+    def __init__(self, port):
+        super().__init__()
+        self.port = port
+        self.statuses = []
+        self.failures = []
+        self.over = threading.Event()
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                self.statuses.append(http_get(self.port, "/health")[0])
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(error)
+
+    def stop(self):
+        self.over.set()
+        self.join()
 
 
 class Examples(ClusterTestCase):
@@ -20,8 +54,48 @@ class Examples(ClusterTestCase):
             text = re.sub(r"\b31\d\d\b", str(self.port), path.read_text())
             path.write_text(text.replace("../../build/release/bin", str(BIN)))
 
+    def build(self, example):
+        """Compiles the copy; skips the test where the compiler is not there."""
+        command = BUILDS[example]
+        self.assertIn(command, (self.example / "ecosystem.json").read_text())
+        if not shutil.which(command.split()[0]):
+            self.skipTest(f"no {command.split()[0]}")
+        subprocess.run(command.split(), cwd=self.example, check=True, timeout=300,
+                       env=os.environ | {"GO111MODULE": "off"})
+
     def start(self, *args):
         self.ctl("start", *args, cwd=self.example)
+
+    def pids(self):
+        return {process["pid"] for process in self.json("list")["processes"]}
+
+    def reloads_while_it_answers(self, file="ecosystem.json"):
+        """Other processes afterwards, and no request has failed."""
+        before = self.pids()
+        asking = Asking(self.port)
+        self.addCleanup(asking.stop)
+        asking.start()
+        self.wait_for(lambda: asking.statuses, what="the first answer")
+        self.ctl("reload", file, cwd=self.example)
+        asked = len(asking.statuses)
+        self.wait_for(lambda: len(asking.statuses) > asked + 10, what="answers of the new ones")
+        asking.stop()
+        self.assertEqual(asking.failures, [])
+        self.assertEqual(set(asking.statuses), {200})
+        after = self.pids()
+        self.assertEqual(len(after), len(before))
+        self.assertFalse(after & before)
+        self.assertEqual(self.statuses(), {"online"})
+
+    def serves_and_reloads(self):
+        """For examples that are ready when they are online, as they have declared."""
+        self.start("ecosystem.json")
+        pids = self.pids()
+        self.assertEqual(len(pids), 2)
+        status, body = http_get(self.port, "/hello")
+        self.assertEqual(status, 200, body)
+        self.assertIn(json.loads(body)["pid"], pids)
+        self.reloads_while_it_answers()
 
     def statuses(self):
         return {process["status"] for process in self.json("list")["processes"]}
@@ -61,6 +135,7 @@ class Examples(ClusterTestCase):
         self.assertEqual(len(pids), 2)
         seen = set()
         self.wait_for(lambda: seen.add(self.answers()["pid"]) or seen == pids, what="both")
+        self.reloads_while_it_answers()
         self.stops_in_good_time("ecosystem.json")
 
     def test_python(self):
@@ -71,6 +146,7 @@ class Examples(ClusterTestCase):
                 pids = {process["pid"] for process in self.json("list")["processes"]}
                 self.assertEqual(len(pids), 2)
                 self.assertIn(self.answers()["pid"], pids)
+                self.reloads_while_it_answers(file)
                 self.stops_in_good_time(file)
                 self.ctl("delete", file, cwd=self.example)
                 shutil.rmtree(self.example)
@@ -94,7 +170,32 @@ class Examples(ClusterTestCase):
         health = json.loads(body)
         self.assertIn(health["pid"], {process["pid"] for process in processes})
         self.assertIn(health["instance"], range(len(processes)))
+        self.reloads_while_it_answers()
         self.stops_in_good_time("ecosystem.json")
+
+    def test_node_esm(self):
+        self.copy("node-esm")
+        self.serves_and_reloads()
+        for details in self.json("describe", "node-esm")["processes"]:
+            self.assertEqual(details["health"], "passing")
+        self.stops_in_good_time("ecosystem.json")
+
+    def test_python_http(self):
+        self.copy("python-http")
+        self.serves_and_reloads()
+
+    def test_compiled_ones(self):
+        for example in BUILDS:
+            with self.subTest(example):
+                self.copy(example)
+                self.build(example)
+                self.serves_and_reloads()
+                self.ctl("delete", "all")
+
+    @unittest.skipUnless(shutil.which("javac"), "no compiler for Java")
+    def test_java(self):
+        self.copy("java")
+        self.serves_and_reloads()
 
     def test_the_top_level_file(self):
         """ecosystem.json as scripts/run starts it."""
@@ -109,7 +210,21 @@ class Examples(ClusterTestCase):
 
     def test_each_example_is_tested(self):
         folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
-        self.assertEqual(folders, {"node-http", "node-cluster", "python", "shell", "cpp-app"})
+        self.assertEqual(folders, {"node-http", "node-cluster", "node-esm", "python", "python-http",
+                                   "shell", "cpp-app", "java", *BUILDS})
+
+    def test_each_example_is_listed(self):
+        listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "examples/README.md").read_text(),
+                            re.MULTILINE)
+        folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
+        self.assertEqual(set(listed), folders)
+
+    def test_the_pages_show_the_examples_as_they_are(self):
+        quoted = [(page, *found) for page in PAGES for found in QUOTED.findall(page.read_text())]
+        self.assertGreater(len(quoted), 8)
+        for page, file, code in quoted:
+            with self.subTest(f"{page.name}: {file}"):
+                self.assertIn(code, (ROOT / file).read_text())
 
 
 if __name__ == "__main__":

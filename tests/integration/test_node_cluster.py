@@ -368,6 +368,59 @@ class NodeCluster:
         self.assertLess(grown, (16 if SANITIZED else 4) << 10, "KiB of 100 MB")
         self.assertEqual({row["restarts"] for row in self.rows()}, {0})
 
+    def start_ready(self, instances=1, env=None, mode="cluster", **more):
+        app = {"name": "api", "script": self.worker("node_ready.js"), "interpreter": self.node,
+               "exec_mode": mode, "instances": instances, "env": env or {}, **more}
+        return self.ctl("start", self.ecosystem(app), check=False)
+
+    def test_ready_may_come_before_it_listens(self):
+        port = self.free_port()
+        self.start_ready(env={"READY_AFTER": 0, "PORT": port, "LISTEN_AFTER": 500},
+                         wait_ready=True, listen_timeout=20000)
+        self.assertIn("pid", self.answers(port))
+
+    def test_shutdown_with_message_in_both_modes(self):
+        for mode in ("cluster", "fork"):
+            with self.subTest(mode):
+                self.start_ready(mode=mode, env={"READY_AFTER": 0}, wait_ready=True,
+                                 shutdown_with_message=True)
+                self.ctl("stop", "api")
+                self.assertEqual(self.rows()[0]["exit_code"], 7)
+                self.assertIn('{"message":"shutdown"}', self.out())
+                self.ctl("delete", "api")
+                (self.home / "logs/api-out-0.log").unlink()
+
+    def test_in_fork_mode_it_is_no_worker_and_ends_by_itself(self):
+        self.start_ready(mode="fork", env={"ONCE": "1"}, autorestart=False)
+        wait_for(lambda: self.rows()[0]["status"] == "stopped", what="the end")
+        self.assertEqual(self.rows()[0]["exit_code"], 0)
+        self.assertIn('{"worker":false,"connected":true}', self.out())
+
+    def test_each_instance_answers_its_own_probe(self):
+        """An instance that hangs is found though the other one serves the same port."""
+        port = self.free_port()
+        self.start_http(port, health={"http": "/", "interval": 200, "timeout": 500, "failures": 2})
+        pids = self.pids()
+        self.all_answer(lambda: self.pid_over_http(port), pids)
+        hangs = min(pids)
+        os.kill(hangs, signal.SIGSTOP)
+        try:
+            wait_for(lambda: hangs not in self.pids()
+                     and {row["status"] for row in self.rows()} == {"online"}, what="its restart")
+        finally:
+            if is_alive(hangs):
+                os.kill(hangs, signal.SIGCONT)
+        self.assertIn(max(pids), self.pids(), "the other one was left alone")
+        self.all_answer(lambda: self.pid_over_http(port), self.pids())
+
+    def test_describe_tells_where_it_serves(self):
+        self.start_http("127.0.0.1:0")
+        said = wait_for(lambda: self.out(0).split() and self.out(1).split() and self.out(0).split(),
+                        what="both to listen")
+        port = int(said[1])
+        wait_for(lambda: [row["addresses"] for row in self.json("describe", "api")["processes"]]
+                 == [[f"127.0.0.1:{port}"]] * 2, what="the addresses")
+
     def daemon_pids(self):
         return [pid for pid in self.processes()
                 if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("clusterd")]

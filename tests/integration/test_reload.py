@@ -139,21 +139,6 @@ class Reload(ClusterTestCase):
                 if command[0] != "kill":
                     self.ctl("delete", "all", check=False)
 
-    def test_a_second_reload_of_the_same_app_is_refused_meanwhile(self):
-        slow = self.app(script=self.worker("ignores_sigint.py"), kill_timeout=60_000, instances=1)
-        self.ctl("start", self.ecosystem(slow))
-        before = self.pids()[0]
-        first = subprocess.Popen([BIN / "clusterctl", "reload", "api"], cwd=self.dir,
-                                 env=self.environment(), stdout=subprocess.DEVNULL)
-        wait_for(lambda: self.pids()[0] != before, what="the successor's turn")
-        second = self.ctl("reload", "api", check=False)
-        self.assertEqual(second.code, 1)
-        self.assertIn("under way", second.err)
-        os.killpg(before, 9)  # with its children, which are as deaf
-        self.assertEqual(first.wait(30), 0)
-        self.ctl("delete", "api", "--no-wait")
-        self.kill_the_deaf()
-
 
 if __name__ == "__main__":
     unittest.main()
