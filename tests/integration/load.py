@@ -189,7 +189,11 @@ class HttpClient:
     async def once(self):
         """One request, or one batch of them, on the kept connection or on a fresh one."""
         begin = time.monotonic()
+        tokens = [self.run.token() for _ in range(self.batch)]
+        data = b"".join(map(self.request, tokens))
         try:
+            # As late as can be: a client that looks, and then takes its time, sends into an end
+            # that it could have seen.
             if self.connection and (how := self.connection.closed_by_peer()):
                 self.run.tallies[self.kind].closes[how] += 1
                 self.drop()
@@ -201,21 +205,21 @@ class HttpClient:
             self.drop()
             await asyncio.sleep(0.005)
             return
-        await self.exchange([self.run.token() for _ in range(self.batch)])
+        await self.exchange(tokens, data)
 
     def request(self, token):
         mark = "&" if "?" in self.path else "?"
         close = "" if self.keep else "Connection: close\r\n"
         return f"GET {self.path}{mark}id={token} HTTP/1.1\r\nHost: load\r\n{close}\r\n".encode()
 
-    async def exchange(self, tokens):
+    async def exchange(self, tokens, data):
         """Sends all, then reads the answers in order. Afterwards each token is counted once."""
         connection, begin = self.connection, time.monotonic()
         until = begin + self.run.options.timeout
         left = collections.deque(tokens)
         ending = not self.keep
         try:
-            connection.send(b"".join(map(self.request, tokens)))
+            connection.send(data)
             while left:
                 answer = await connection.read_answer(until)
                 token = left.popleft()
