@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from report import Row, Samples
+from serving_cases import node
 from setting import SLEEP, TRUE, context_switches, cpu_seconds, pss_kib, timed_spawn
 
 MS = 1e3
@@ -196,4 +197,4 @@ def killing(setting):
 
 
 CASES = {"memory": memory, "reading": reading, "starting": starting, "respawn": respawn,
-         "rest": rest, "storm": storm, "killing": killing}
+         "rest": rest, "storm": storm, "killing": killing, "node": node}

@@ -38,6 +38,7 @@ def number(value):
 # What a goal is about: the value that is compared, how it is written, and whether more is better.
 COMPARISONS = {
     "ratio": (lambda row: row.ours.median / row.bound.median, "{} ×", False),
+    "times": (lambda row: row.ours.median / row.bound.median, "{} ×", True),
     "quickest": (lambda row: min(row.ours.values) / min(row.bound.values), "{} ×", False),
     "difference": (lambda row: row.ours.median - row.bound.median, "{} {unit} more", False),
     "measured": (lambda row: row.ours.median, "{} {unit}", False),
