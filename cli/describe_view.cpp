@@ -72,6 +72,10 @@ void add_state(KeyValueTable& table, const json& process, std::int64_t now_ms)
 {
     const std::string status = member_text(process, "status");
     table.add("status", status, status_colour(status));
+    table.add("held back", member_text(process, "waits_for"));
+    table.add("fault", member_text(process, "fault"));
+    table.add("health", member_text(process, "health"));
+    table.add("says", member_text(process, "status_text"));
     table.add("name", member_text(process, "name"));
     table.add("namespace", member_text(process, "namespace"));
     const std::string version = member_text(process, "version");

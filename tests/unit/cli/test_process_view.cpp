@@ -174,6 +174,9 @@ TEST_CASE("describe: rows with values, last exits, and the environment that diff
     one["kill_signal"] = 2;
     one["kill_timeout_ms"] = 5000;
     one["max_memory_restart"] = 314'572'800;
+    one["health"] = "failing (2 of 3): GET /health answered 503";
+    one["waits_for"] = "waits for db (ready)";
+    one["fault"] = "";
     one["env_declared"] = {{"SAME", "1"}, {"OTHER", "2"}, {"NEW", "3"}};
     one["last_exits"] = json::array({{{"at", kNow},
                                       {"code", 3},
@@ -188,6 +191,8 @@ TEST_CASE("describe: rows with values, last exits, and the environment that diff
              "| kill signal        | SIGINT ",
              "| kill timeout       | 5 s ",
              "| max memory restart | 300.0mb ",
+             "| health             | failing (2 of 3): GET /health answered 503 ",
+             "| held back          | waits for db (ready) ",
              "| uptime             | 5s ",
              "2026-09-21T14:13:20.000Z  exited with code 3 after 40 ms",
              "    oh\\x1b[2J\n    no\n",
@@ -199,4 +204,5 @@ TEST_CASE("describe: rows with values, last exits, and the environment that diff
     }
     CHECK(text.find("SAME") == std::string::npos);
     CHECK(text.find("pid path") == std::string::npos); // the daemon gave none
+    CHECK(text.find("| fault") == std::string::npos);
 }
