@@ -47,7 +47,7 @@ void Ordering::start(Worker& worker, Event event, const std::string& cause)
 void Ordering::end(const std::vector<int>& ids, Event event, const std::string& cause)
 {
     auto keys = std::make_shared<std::set<std::uint64_t>>();
-    std::set<std::string_view> needed;
+    std::set<std::string> needed; // copies: the apps may be gone before the loop is through
     for (const int id : ids) {
         const Worker* worker = supervisor_.find(id);
         if (!worker) continue;
