@@ -4,6 +4,7 @@ import collections
 import contextlib
 import json
 import os
+import pathlib
 import pwd
 import signal
 import socket
@@ -22,6 +23,11 @@ def answer(connection):
     connection.settimeout(30)
     text = b"".join(iter(lambda: connection.recv(65536), b""))
     return json.loads(text.partition(b"\r\n\r\n")[2])
+
+
+def is_stopped(pid):
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 class ListenOptions(ObedientTestCase):
@@ -129,6 +135,8 @@ class Reuseport(ObedientTestCase):
         before = self.pids()
         for pid in before:
             os.kill(pid, signal.SIGSTOP)
+        for pid in before:  # the signal is on its way when kill returns
+            wait_for(lambda: is_stopped(pid), what="it to stand still")
         connections = self.connect(40)  # they wait in the two queues
         os.kill(before[0], signal.SIGKILL)
         os.kill(before[1], signal.SIGCONT)
