@@ -150,7 +150,8 @@ ipc::Result<void> Supervisor::prepare_serving(Worker& worker, LaunchPlan& plan,
     if (!Serving::is_wanted(worker.spec()) && !worker.must_listen) return {};
     // Generations keep a call for an older process from the next one.
     worker.serving = std::make_unique<Serving>(
-        around_.loop, around_.clock, worker.spec(),
+        around_.loop, around_.clock,
+        std::shared_ptr<const ipc::AppSpec>{worker.app, &worker.app->spec},
         Serving::Calls{
             .ready = for_process(worker, [this](Worker& found) { happen(found, Event::ready); }),
             .overdue =

@@ -125,6 +125,7 @@ void Supervisor::on_exit(Worker& worker)
     set_live(worker, false);
     worker.exit_watch.reset();
     worker.drain.reset();
+    worker.draining = false;
     stop_serving(worker);
     worker.node.reset();
     worker.pid = 0;

@@ -98,7 +98,7 @@ void Supervisor::watch_connections(Worker& worker, OutsideDrain::Job job, Then t
 void Supervisor::end_drain(Worker& worker)
 {
     worker.drain.reset();
-    worker.leave = Leave::at_once;
+    worker.draining = false;
     if (worker.life.state != State::stopping || worker.tree_killed) return;
     happen(worker, Event::drained);
     begin_stop(worker);

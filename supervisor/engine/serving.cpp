@@ -19,9 +19,9 @@ bool reads_log(const std::optional<ipc::Probe>& probe)
 
 } // namespace
 
-Serving::Serving(boost::asio::io_context& loop, const ipc::Clock& clock, const ipc::AppSpec& spec,
-                 Calls calls)
-    : loop_{loop}, clock_{clock}, spec_{spec}, calls_{std::move(calls)}, limit_{loop},
+Serving::Serving(boost::asio::io_context& loop, const ipc::Clock& clock,
+                 std::shared_ptr<const ipc::AppSpec> spec, Calls calls)
+    : loop_{loop}, clock_{clock}, spec_{std::move(spec)}, calls_{std::move(calls)}, limit_{loop},
       watchdog_{loop}
 {
 }
@@ -33,7 +33,7 @@ bool Serving::is_wanted(const ipc::AppSpec& spec)
 
 ipc::Result<std::string> Serving::open_notify_socket(uid_t worker)
 {
-    if (!spec_.wait_ready && spec_.watchdog == milliseconds{0}) return std::string{};
+    if (!spec_->wait_ready && spec_->watchdog == milliseconds{0}) return std::string{};
     auto socket = NotifySocket::open(loop_, worker,
                                      [this](const NotifyMessage& message) { on_notify(message); });
     if (!socket) return std::unexpected(socket.error());
@@ -44,16 +44,16 @@ ipc::Result<std::string> Serving::open_notify_socket(uid_t worker)
 void Serving::start(Means means, bool must_listen)
 {
     started_at_ = clock_.now();
-    needs_message_ = spec_.wait_ready;
-    needs_answer_ = spec_.ready.has_value();
+    needs_message_ = spec_->wait_ready;
+    needs_answer_ = spec_->ready.has_value();
     needs_listening_ = must_listen;
     health_means_.emplace(std::move(means.health));
-    if (spec_.ready)
+    if (spec_->ready)
         ready_probe_ = std::make_unique<Prober>(
-            loop_, clock_, *spec_.ready, std::move(means.ready),
+            loop_, clock_, *spec_->ready, std::move(means.ready),
             [this](bool good, const std::string& why) { on_ready_answer(good, why); });
     if (!needs_message_ && !needs_answer_ && !needs_listening_) return look();
-    expect_ready_within(spec_.ready_limit());
+    expect_ready_within(spec_->ready_limit());
 }
 
 void Serving::expect_ready_within(milliseconds limit)
@@ -80,18 +80,18 @@ void Serving::listens()
 
 void Serving::on_output(StreamKind stream, std::string_view bytes)
 {
-    if (ready_probe_ && reads_log(spec_.ready)) ready_probe_->on_output(stream, bytes);
-    if (health_probe_ && reads_log(spec_.health)) health_probe_->on_output(stream, bytes);
+    if (ready_probe_ && reads_log(spec_->ready)) ready_probe_->on_output(stream, bytes);
+    if (health_probe_ && reads_log(spec_->health)) health_probe_->on_output(stream, bytes);
 }
 
 bool Serving::reads_output() const
 {
-    return reads_log(spec_.ready) || reads_log(spec_.health);
+    return reads_log(spec_->ready) || reads_log(spec_->health);
 }
 
 std::string Serving::health() const
 {
-    return spec_.health ? health_text(health_, *spec_.health) : "";
+    return spec_->health ? health_text(health_, *spec_->health) : "";
 }
 
 void Serving::on_notify(const NotifyMessage& message)
@@ -117,7 +117,7 @@ void Serving::on_ready_answer(bool good, const std::string& why)
 void Serving::on_health_answer(bool good, const std::string& why)
 {
     const HealthStep next = judge_health(
-        health_, {.good = good, .why = why, .age = clock_.now() - started_at_}, *spec_.health);
+        health_, {.good = good, .why = why, .age = clock_.now() - started_at_}, *spec_->health);
     health_ = next.health;
     if (next.verdict == HealthVerdict::unhealthy) sick_later("health: " + health());
 }
@@ -137,20 +137,20 @@ void Serving::look()
 
 void Serving::begin_health()
 {
-    if (spec_.watchdog > milliseconds{0}) feed_watchdog();
-    if (!spec_.health) return;
+    if (spec_->watchdog > milliseconds{0}) feed_watchdog();
+    if (!spec_->health) return;
     health_probe_ = std::make_unique<Prober>(
-        loop_, clock_, *spec_.health, std::move(*health_means_),
+        loop_, clock_, *spec_->health, std::move(*health_means_),
         [this](bool good, const std::string& why) { on_health_answer(good, why); });
 }
 
 void Serving::feed_watchdog()
 {
-    if (spec_.watchdog == milliseconds{0}) return;
-    watchdog_.expires_after(spec_.watchdog);
+    if (spec_->watchdog == milliseconds{0}) return;
+    watchdog_.expires_after(spec_->watchdog);
     watchdog_.async_wait([this, alive = std::weak_ptr{alive_}](error_code cancelled) {
         if (cancelled || alive.expired()) return;
-        sick_later(fmt::format("watchdog: no WATCHDOG=1 for {} ms", spec_.watchdog.count()));
+        sick_later(fmt::format("watchdog: no WATCHDOG=1 for {} ms", spec_->watchdog.count()));
     });
 }
 

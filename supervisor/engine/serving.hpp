@@ -33,8 +33,9 @@ public:
         ProbeMeans health;
     };
 
-    Serving(boost::asio::io_context& loop, const ipc::Clock& clock, const ipc::AppSpec& spec,
-            Calls calls);
+    /// `spec` is of this process: what is declared later is for the next one.
+    Serving(boost::asio::io_context& loop, const ipc::Clock& clock,
+            std::shared_ptr<const ipc::AppSpec> spec, Calls calls);
     Serving(const Serving&) = delete;
     Serving& operator=(const Serving&) = delete;
 
@@ -71,7 +72,7 @@ private:
 
     boost::asio::io_context& loop_;
     const ipc::Clock& clock_;
-    ipc::AppSpec spec_;
+    std::shared_ptr<const ipc::AppSpec> spec_;
     Calls calls_;
     std::optional<ProbeMeans> health_means_;
     std::unique_ptr<NotifySocket> notify_;

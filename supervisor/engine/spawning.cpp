@@ -183,11 +183,7 @@ LaunchPlan Supervisor::plan_launch(const Worker& worker,
     }
     std::ranges::copy(spec.args, std::back_inserter(plan.argv));
 
-    ipc::Environment environment = environment_of(worker);
-    // Of whoever started us, if that is a Node worker itself: such a channel is not open here.
-    for (const char* name :
-         {"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"})
-        environment.erase(name);
+    const ipc::Environment environment = environment_of(worker);
     plan.environment.reserve(environment.size() + 3);
     for (const auto& [name, value] : environment)
         plan.environment.push_back(name + "=" + value);

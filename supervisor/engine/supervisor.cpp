@@ -172,9 +172,10 @@ void Supervisor::change(Worker& worker, std::shared_ptr<const App> app)
 void Supervisor::ask(Worker& worker, Event event, std::string cause, Leave leave)
 {
     worker.cause = std::move(cause);
-    if (leave == Leave::at_once && worker.leave == Leave::drained) {
+    if (leave == Leave::at_once && worker.draining) {
+        const std::uint64_t key = worker.key;
         happen(worker, event); // nothing new may follow, but it need not wait any longer
-        if (Worker* still = find_row(worker.key)) end_drain(*still);
+        if (Worker* still = find_row(key)) end_drain(*still);
         return;
     }
     worker.leave = leave;
@@ -232,9 +233,10 @@ void Supervisor::perform(Worker& worker, const Step& next)
     case Effect::ask_then_timer:
         if (worker.tree == 0) return happen(worker, Event::gone); // its turn to spawn never came
         stop_serving(worker);
-        if (worker.leave == Leave::drained && begin_drain(worker)) break;
+        worker.draining = worker.leave == Leave::drained && begin_drain(worker);
+        if (worker.draining) break;
         begin_stop(worker);
-        arm(worker, std::exchange(worker.leave, Leave::at_once) == Leave::drained
+        arm(worker, worker.leave == Leave::drained
                         ? std::max(next.delay, worker.spec().drain_timeout)
                         : next.delay);
         break;

@@ -95,7 +95,8 @@ struct Worker {
     bool incoming = false;            ///< of the generation that a reload brings in
     bool must_listen = false;         ///< Node: as its predecessor did, before it counts as ready
     std::unique_ptr<Serving> serving; ///< of this process; null: nothing is declared
-    Leave leave = Leave::at_once;
+    Leave leave = Leave::at_once;     ///< as it was asked last
+    bool draining = false;            ///< stopping, and not told yet: it has something in hand
     std::unique_ptr<OutsideDrain> drain; ///< while its connections are being closed
     std::string drain_note;              ///< what the drain has come to
     boost::asio::steady_timer timer;     ///< kill timeout or restart delay, by state

@@ -48,6 +48,15 @@ class WaitReady(ObedientTestCase):
                          self.go.touch)
         self.assertEqual(self.describe()["status_text"], "at work")
 
+    def test_it_is_told_to_us_and_not_to_who_started_the_caller(self):
+        self.go.touch()
+        of_a_unit = {"NOTIFY_SOCKET": "@of-another-service", "WATCHDOG_USEC": "1",
+                     "LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "x"}
+        self.ctl("start", self.ecosystem(self.gated()), env=of_a_unit)
+        entries = pathlib.Path(f"/proc/{self.row()['pid']}/environ").read_bytes().split(b"\0")
+        names = [entry.partition(b"=")[0].decode() for entry in entries]
+        self.assertEqual([name for name in names if name in of_a_unit], ["NOTIFY_SOCKET"])
+
     @needs_root
     def test_a_worker_of_another_user_says_it_too(self):
         self.dir.chmod(0o777)
