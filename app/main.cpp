@@ -4,6 +4,7 @@
 #include "app/options.hpp"
 #include "app/server.hpp"
 #include "ipc/base/notify.hpp"
+#include "ipc/base/version.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -119,7 +120,7 @@ try {
     if (argc > 1) {
         const std::string_view option = argv[1];
         if (argc == 2 && option == "--help") return std::fputs(kHelp, stdout) < 0;
-        if (argc == 2 && option == "--version") return std::puts(CLUSTER_VERSION) < 0;
+        if (argc == 2 && option == "--version") return std::puts(cluster::ipc::version()) < 0;
         std::fprintf(stderr, "clusterapp: unknown argument %s; see clusterapp --help\n", argv[1]);
         return kUsage;
     }

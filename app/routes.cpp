@@ -1,6 +1,7 @@
 #include "app/routes.hpp"
 
 #include "ipc/base/text.hpp"
+#include "ipc/base/version.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -25,7 +26,7 @@ json describe(std::string_view state, const Status& status)
             {"instance", status.instance ? json(*status.instance) : json(nullptr)},
             {"pid", status.pid},
             {"uptime_s", static_cast<double>(status.uptime.count()) / 1000.0},
-            {"version", CLUSTER_VERSION}};
+            {"version", ipc::version()}};
 }
 
 Reply greet(std::string_view, const Status& status)

@@ -1,5 +1,7 @@
 #include "app/session.hpp"
 
+#include "ipc/base/version.hpp"
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -224,7 +226,7 @@ asio::awaitable<bool> Session::send(const Reply& reply, http::verb method, unsig
 {
     co_await asio::this_coro::throw_if_cancelled(false);
     http::response<http::string_body> response{reply.status, version};
-    response.set(http::field::server, "clusterapp/" CLUSTER_VERSION);
+    response.set(http::field::server, std::string{"clusterapp/"} + ipc::version());
     response.set(http::field::date, http_date(service_.clock.wall_ms()));
     response.set(http::field::content_type, "application/json");
     response.set(http::field::cache_control, "no-store");

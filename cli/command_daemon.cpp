@@ -1,17 +1,23 @@
 // Commands about the daemon itself: ping, kill.
 #include "cli/commands.hpp"
 #include "cli/daemon_starter.hpp"
+#include "cli/process_view.hpp"
 #include "cli/progress.hpp"
 #include "ipc/base/home.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace cluster::cli {
 namespace {
@@ -58,24 +64,68 @@ bool was_killed(const std::string& home)
     return ::access(ipc::HomePaths{home}.pid.c_str(), F_OK) == 0;
 }
 
-int run_kill(Context& context)
+/// Nobody listens. The exit code, or nothing when there is a daemon to be ended now.
+std::optional<int> kill_without_daemon(bool leave_workers, Context& context)
+{
+    if (leave_workers || !was_killed(context.session.home()))
+        return say_stopped(context, "No daemon is running");
+    // Only a daemon can find what is left and forget it.
+    if (const auto pong = context.session.call("ping", json::object()); !pong)
+        return context.fail(pong.error());
+    return std::nullopt;
+}
+
+/// Asks again when the daemon is replaced meanwhile: the next one may not know of it.
+ipc::RpcResult<json> ask_to_end(ipc::Client client, const json& params, Context& context)
+{
+    Progress progress{context, {.verb = "stopping"}};
+    while (true) {
+        auto answer = client.call("kill", params, [&](std::string_view method, const json& body) {
+            progress.on_notification(method, body);
+        });
+        if (answer || answer.error().code != ipc::kUnreachable) return answer;
+        auto again = connect_again(context.session.home(), context.clock);
+        if (!again) return answer;
+        client = std::move(*again);
+    }
+}
+
+int count_running(ipc::Client& client)
+{
+    const auto answer = client.call("list", json::object());
+    if (!answer) return 0;
+    const json processes = answer->value("processes", json::array());
+    return static_cast<int>(std::ranges::count_if(
+        processes, [](const json& process) { return member_number(process, "pid") > 0; }));
+}
+
+int say_left(int workers, Context& context)
+{
+    if (context.json_output) {
+        context.print_json({{"left", workers}});
+        return kDone;
+    }
+    context.info("[v] Daemon Stopped");
+    context.info(fmt::format("{} process{} on without a daemon; the next command takes {} back, "
+                             "such as `clusterctl list`",
+                             workers, workers == 1 ? " goes" : "es go",
+                             workers == 1 ? "it" : "them"));
+    return kDone;
+}
+
+int run_kill(bool leave_workers, Context& context)
 {
     const std::string& home = context.session.home();
     auto client = ipc::Client::connect(home);
     if (!client && means_no_daemon(client.error())) {
-        if (!was_killed(home)) return say_stopped(context, "No daemon is running");
-        // Only a daemon can find what is left and forget it.
-        if (const auto pong = context.session.call("ping", json::object()); !pong)
-            return context.fail(pong.error());
+        if (const auto code = kill_without_daemon(leave_workers, context)) return *code;
         client = ipc::Client::connect(home);
     }
     if (!client) return context.fail(client.error().text(), kNoDaemon);
 
-    Progress progress{context, {.verb = "stopping"}};
-    const auto answer =
-        client->call("kill", json::object(), [&](std::string_view method, const json& params) {
-            progress.on_notification(method, params);
-        });
+    const int left = leave_workers ? count_running(*client) : 0;
+    const json params = leave_workers ? json{{"leave_workers", true}} : json::object();
+    const auto answer = ask_to_end(std::move(*client), params, context);
     // Somebody else's `kill` was quicker: what was asked happens all the same.
     const int code = answer ? 0 : answer.error().code;
     const bool leaving = code == ipc::kShuttingDown || code == ipc::kUnreachable;
@@ -84,6 +134,7 @@ int run_kill(Context& context)
         return answer ? context.fail("all processes are stopped, but the daemon does not end")
                       : context.fail(answer.error());
     if (code == ipc::kUnreachable && was_killed(home)) return context.fail(answer.error());
+    if (leave_workers) return say_left(left, context);
     context.info("[v] All Applications Stopped");
     return say_stopped(context, "[v] Daemon Stopped");
 }
@@ -97,7 +148,12 @@ void add_ping(CLI::App& parser, Context& context, const Words&)
 
 void add_kill(CLI::App& parser, Context& context, const Words&)
 {
-    parser.callback([&context] { context.exit_code = run_kill(context); });
+    auto leave_workers = std::make_shared<bool>(false);
+    parser.add_flag("--leave-workers", *leave_workers,
+                    "End the daemon alone: the processes go on, and the next command starts a "
+                    "daemon that takes them back with their counters and logs");
+    parser.callback(
+        [leave_workers, &context] { context.exit_code = run_kill(*leave_workers, context); });
 }
 
 } // namespace cluster::cli

@@ -39,7 +39,12 @@ struct LogFile {
     std::string path;
     std::vector<Writer> writers;
     std::vector<std::string> history;
+    off_t size = 0;                 ///< when the history had been read
+    std::vector<std::string> shown; ///< the last lines that came since
 };
+
+constexpr std::size_t kShownKept = 32;   ///< enough to find the place again
+constexpr off_t kMostMissed = 1L << 20U; ///< bytes that are looked through for it
 
 class LogReader {
 public:
@@ -53,13 +58,15 @@ public:
 
     int run()
     {
-        if (const int code = subscribe(); code != kDone) return code;
-        if (const int code = find_files(); code != kDone) return code;
-        if (const int code = read_history(); code != kDone) return code;
+        if (const int code = begin(); code != kDone) return code;
+        print_heading();
         print_history();
         if (options_.nostream) return kDone;
         print_pending();
-        return follow();
+        while (true) {
+            if (const int code = follow(); code != kDone || context_.out.closed()) return code;
+            if (const int code = take_up_again(); code != kDone) return code;
+        }
     }
 
 private:
@@ -87,6 +94,43 @@ private:
             if (wanted(error)) params["streams"].push_back(error ? "err" : "out");
         const auto answer = context_.session.call("logs.follow", params, keep());
         return answer ? kDone : context_.fail(answer.error());
+    }
+
+    /// All of it on one connection: a daemon that came back knows of no subscription.
+    int begin()
+    {
+        int connection = 0;
+        do {
+            pending_.clear();
+            files_.clear();
+            if (const int code = subscribe(); code != kDone) return code;
+            connection = context_.session.connections();
+            if (const int code = find_files(); code != kDone) return code;
+            if (const int code = read_history(); code != kDone) return code;
+        } while (!options_.nostream && connection != context_.session.connections());
+        return kDone;
+    }
+
+    /// The daemon was replaced: what came meanwhile stands in the files, behind what was shown.
+    int take_up_again()
+    {
+        if (!context_.session.reconnect()) return context_.fail("the daemon has ended", kNoDaemon);
+        before_ = std::exchange(files_, {});
+        if (const int code = begin(); code != kDone) return code;
+        print_history();
+        print_pending();
+        return kDone;
+    }
+
+    /// Lines of the file that are to be shown first.
+    ipc::Result<std::vector<std::string>> first_lines(const LogFile& file)
+    {
+        const auto known = std::ranges::find(before_, file.path, &LogFile::path);
+        if (known == before_.end()) return last_lines(context_.system, file.path, options_.lines);
+        const off_t least = log_size(context_.system, file.path) - kMostMissed;
+        auto read = lines_after(context_.system, file.path, std::max(known->size, least));
+        if (read) *read = lines_behind(std::move(*read), known->shown);
+        return read;
     }
 
     int find_files()
@@ -117,13 +161,14 @@ private:
         if (known != files_.end())
             known->writers.push_back({id, error, name});
         else
-            files_.push_back({text, {{id, error, name}}, {}});
+            files_.push_back({text, {{id, error, name}}, {}, 0, {}});
     }
 
     int read_history()
     {
         for (LogFile& file : files_) {
-            auto lines = last_lines(context_.system, file.path, options_.lines);
+            auto lines = first_lines(file);
+            file.size = log_size(context_.system, file.path);
             if (lines)
                 file.history = std::move(*lines);
             else
@@ -135,36 +180,40 @@ private:
         return pong ? kDone : context_.fail(pong.error());
     }
 
-    void print_history()
+    void print_heading()
     {
-        const bool headers = format_ == LogFormat::prefixed && !context_.silent;
-        const Style& style = context_.out.style();
-        if (headers && options_.lines > 0)
+        headers_ = format_ == LogFormat::prefixed && !context_.silent;
+        if (headers_ && options_.lines > 0)
             context_.out.write(paint(
                 fmt::format("[TAILING] Tailing last {} lines for [{}] process{} (change the value "
                             "with the --lines option)\n",
                             options_.lines,
                             options_.target.empty() ? "all" : escape_controls(options_.target),
                             options_.target.empty() ? "es" : ""),
-                Colour::grey, style));
+                Colour::grey, context_.out.style()));
+    }
+
+    void print_history()
+    {
         for (const LogFile& file : files_) {
-            if (headers && !file.history.empty())
+            if (headers_ && !file.history.empty())
                 context_.out.write(paint(
                     fmt::format("{} last {} lines:\n", escape_controls(file.path), options_.lines),
-                    Colour::grey, style));
+                    Colour::grey, context_.out.style()));
             const Writer& writer = file.writers[0];
             for (const std::string& line : file.history)
                 print({writer.id, writer.name, writer.error, 0, line});
         }
+        headers_ = false; // what comes when it is taken up again just goes on
         context_.out.flush();
     }
 
     /// Where the lines of a notification are kept; null for a file that is not shown.
-    [[nodiscard]] const LogFile* file_of(const json& params) const
+    [[nodiscard]] LogFile* file_of(const json& params)
     {
         const std::int64_t id = member_number(params, "id");
         const bool error = is_error(params);
-        for (const LogFile& file : files_)
+        for (LogFile& file : files_)
             for (const Writer& writer : file.writers)
                 if (writer.id == id && writer.error == error) return &file;
         return nullptr;
@@ -189,6 +238,7 @@ private:
         context_.out.flush();
     }
 
+    /// Prints what comes until the connection ends or nobody reads any more.
     int follow()
     {
         if (context_.out.closed()) return kDone;
@@ -199,8 +249,8 @@ private:
                 context_.err.flush();
                 return !context_.out.closed();
             });
-        if (context_.out.closed()) return kDone;
-        return context_.fail(ended ? "the daemon has ended" : ended.error().text(), kNoDaemon);
+        if (ended || context_.out.closed()) return kDone;
+        return context_.fail(ended.error().text(), kNoDaemon);
     }
 
     static bool is_error(const json& params) { return member_text(params, "stream") == "err"; }
@@ -225,14 +275,24 @@ private:
         }
         const std::string name = params.value("name", std::string{});
         name_width_ = std::max(name_width_, display_width(name));
+        LogFile* file = file_of(params);
         for (const json& line : lines_of(params)) {
             if (skip != nullptr && *skip > 0) {
                 --*skip;
                 continue;
             }
+            const auto& text = line.get_ref<const std::string&>();
             print({member_number(params, "id"), name, is_error(params), member_number(params, "at"),
-                   line.get_ref<const std::string&>()});
+                   text});
+            if (file != nullptr) note_shown(*file, text);
         }
+    }
+
+    static void note_shown(LogFile& file, const std::string& line)
+    {
+        file.shown.push_back(line);
+        if (file.shown.size() > 2 * kShownKept)
+            file.shown.erase(file.shown.begin(), file.shown.end() - kShownKept);
     }
 
     void print(const LogLine& line)
@@ -246,6 +306,8 @@ private:
     Context& context_;
     LogFormat format_ = LogFormat::prefixed;
     std::vector<LogFile> files_;
+    std::vector<LogFile> before_; ///< as shown before the daemon was replaced
+    bool headers_ = false;
     std::vector<json> pending_;   ///< params of `log` notifications
     std::size_t name_width_ = 10; ///< PM2's padding; grows with the longest name
 };

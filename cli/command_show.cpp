@@ -53,21 +53,20 @@ int run_list(const ListOptions& options, Context& context)
 
 int run_jlist(Context& context)
 {
-    const auto done = context.session.call_raw(
-        "jlist", json::object(), [&](std::string_view piece) { context.out.write(piece); });
-    return done ? kDone : context.fail(done.error());
+    const auto text = context.session.call_text("jlist", json::object());
+    if (!text) return context.fail(text.error());
+    context.out.write(*text);
+    return kDone;
 }
 
 int run_prettylist(Context& context)
 {
-    std::string text;
-    const auto done = context.session.call_raw("jlist", json::object(),
-                                               [&](std::string_view piece) { text += piece; });
-    if (!done) return context.fail(done.error());
+    const auto text = context.session.call_text("jlist", json::object());
+    if (!text) return context.fail(text.error());
     // Ordered: the keys stand in the order in which the daemon wrote them, as with PM2.
-    const auto list = nlohmann::ordered_json::parse(text, nullptr, false);
+    const auto list = nlohmann::ordered_json::parse(*text, nullptr, false);
     if (list.is_discarded()) return context.fail("the daemon's list is not JSON");
-    context.out.write(context.json_output ? text : inspect(list));
+    context.out.write(context.json_output ? *text : inspect(list));
     return kDone;
 }
 

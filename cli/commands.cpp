@@ -60,10 +60,27 @@ const std::vector<Command>& all_commands()
          "  clusterctl id api", add_id},
         {"validate", {}, "Check an ecosystem file, start nothing",
          "  clusterctl validate ecosystem.json", add_validate},
+        {"save", {"dump"}, "Save the list of processes for `resurrect`",
+         "  clusterctl save\n"
+         "  clusterctl save --force", add_save},
+        {"resurrect", {}, "Bring back what was saved and is not there",
+         "  clusterctl resurrect", add_resurrect},
+        {"cleardump", {}, "Save an empty list",
+         "  clusterctl cleardump", add_cleardump},
         {"ping", {}, "Ask the daemon whether it is there, start it if not",
          "  clusterctl ping", add_ping},
+        {"doctor", {}, "Check the daemon, its processes and the limits of the system",
+         "  clusterctl doctor\n"
+         "  clusterctl doctor --json", add_doctor},
+        {"update", {"updatePM2"}, "Change to another clusterd under running processes",
+         "  clusterctl update\n"
+         "  clusterctl update /opt/clusterctl/clusterd", add_update},
+        {"daemon-reexec", {}, "Start the daemon's own program anew under running processes",
+         "  clusterctl daemon-reexec", add_daemon_reexec},
         {"kill", {}, "Stop all processes and the daemon",
-         "  clusterctl kill", add_kill},
+         "  clusterctl kill\n"
+         "  clusterctl kill --leave-workers   # the daemon alone; the next command takes the\n"
+         "                                    # processes back, such as: clusterctl list", add_kill},
         {"schema", {}, "Print the JSON Schema of ecosystem files",
          "  clusterctl schema > ecosystem.schema.json", add_schema, false, true},
     };

@@ -54,24 +54,30 @@ void add_reload(CLI::App& parser, Context& context, const Words& app_arguments);
 void add_start_or_restart(CLI::App& parser, Context& context,
                           const Words& app_arguments); // command_start
 void add_start_or_reload(CLI::App& parser, Context& context,
-                         const Words& app_arguments);                   // command_start
-void add_stop(CLI::App& parser, Context& context, const Words&);        // command_control
-void add_delete(CLI::App& parser, Context& context, const Words&);      // command_control
-void add_reset(CLI::App& parser, Context& context, const Words&);       // command_control
-void add_scale(CLI::App& parser, Context& context, const Words&);       // command_control
-void add_send_signal(CLI::App& parser, Context& context, const Words&); // command_control
-void add_list(CLI::App& parser, Context& context, const Words&);        // command_show
-void add_jlist(CLI::App& parser, Context& context, const Words&);       // command_show
-void add_prettylist(CLI::App& parser, Context& context, const Words&);  // command_show
-void add_describe(CLI::App& parser, Context& context, const Words&);    // command_show
-void add_env(CLI::App& parser, Context& context, const Words&);         // command_show
-void add_pid(CLI::App& parser, Context& context, const Words&);         // command_show
-void add_id(CLI::App& parser, Context& context, const Words&);          // command_show
-void add_logs(CLI::App& parser, Context& context, const Words&);        // command_logs
-void add_ping(CLI::App& parser, Context& context, const Words&);        // command_daemon
-void add_kill(CLI::App& parser, Context& context, const Words&);        // command_daemon
-void add_validate(CLI::App& parser, Context& context, const Words&);    // command_files
-void add_schema(CLI::App& parser, Context& context, const Words&);      // command_files
+                         const Words& app_arguments);                     // command_start
+void add_stop(CLI::App& parser, Context& context, const Words&);          // command_control
+void add_delete(CLI::App& parser, Context& context, const Words&);        // command_control
+void add_reset(CLI::App& parser, Context& context, const Words&);         // command_control
+void add_scale(CLI::App& parser, Context& context, const Words&);         // command_control
+void add_send_signal(CLI::App& parser, Context& context, const Words&);   // command_control
+void add_list(CLI::App& parser, Context& context, const Words&);          // command_show
+void add_jlist(CLI::App& parser, Context& context, const Words&);         // command_show
+void add_prettylist(CLI::App& parser, Context& context, const Words&);    // command_show
+void add_describe(CLI::App& parser, Context& context, const Words&);      // command_show
+void add_env(CLI::App& parser, Context& context, const Words&);           // command_show
+void add_pid(CLI::App& parser, Context& context, const Words&);           // command_show
+void add_id(CLI::App& parser, Context& context, const Words&);            // command_show
+void add_logs(CLI::App& parser, Context& context, const Words&);          // command_logs
+void add_ping(CLI::App& parser, Context& context, const Words&);          // command_daemon
+void add_kill(CLI::App& parser, Context& context, const Words&);          // command_daemon
+void add_save(CLI::App& parser, Context& context, const Words&);          // command_saved
+void add_cleardump(CLI::App& parser, Context& context, const Words&);     // command_saved
+void add_resurrect(CLI::App& parser, Context& context, const Words&);     // command_saved
+void add_update(CLI::App& parser, Context& context, const Words&);        // command_update
+void add_daemon_reexec(CLI::App& parser, Context& context, const Words&); // command_update
+void add_doctor(CLI::App& parser, Context& context, const Words&);        // command_doctor
+void add_validate(CLI::App& parser, Context& context, const Words&);      // command_files
+void add_schema(CLI::App& parser, Context& context, const Words&);        // command_files
 
 /// Prints the table of all processes, as each command does that changed something. Returns `code`,
 /// or the exit code of what went wrong with it. Nothing with --json and --silent.

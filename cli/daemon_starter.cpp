@@ -33,6 +33,8 @@ constexpr milliseconds kFirstWait = 1ms;
 constexpr milliseconds kLongestWait = 100ms;
 /// After another clusterd was seen to hold the lock: it may be a dying one, so ask again.
 constexpr milliseconds kSpawnPause = 300ms;
+constexpr milliseconds kReturnLimit = 2s; ///< until a daemon that died is back
+constexpr milliseconds kReturnPause = 5ms;
 constexpr int kReportFd = 3; ///< where clusterd finds the pipe that it reports on
 
 void pause_for(milliseconds time)
@@ -101,7 +103,8 @@ struct Spawned {
     ipc::UniqueFd report;
 };
 
-std::expected<Spawned, std::string> spawn(const std::string& program, const std::string& home)
+std::expected<Spawned, std::string> spawn(const std::string& program, const std::string& home,
+                                          Beginning beginning)
 {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) < 0)
@@ -112,6 +115,7 @@ std::expected<Spawned, std::string> spawn(const std::string& program, const std:
     const SpawnSettings settings{write_end.get()};
     std::vector<std::string> arguments{"clusterd", "--daemon", "--report-fd",
                                        std::to_string(kReportFd)};
+    if (beginning == Beginning::empty) arguments.emplace_back("--no-autorestore");
     std::vector<std::string> environment = daemon_environment(home);
     const int error =
         ::posix_spawn(&spawned.pid, program.c_str(), &settings.actions, &settings.attributes,
@@ -157,13 +161,13 @@ std::expected<std::string, std::string> read_report(const Spawned& spawned, cons
 
 /// Starts clusterd and waits for its word: fine when it is ready, or another one is.
 std::expected<void, std::string> start_once(const std::string& home, const ipc::Clock& clock,
-                                            milliseconds deadline)
+                                            Beginning beginning, milliseconds deadline)
 {
     const std::string program = find_clusterd();
     if (program.empty())
         return std::unexpected("clusterd was found neither beside clusterctl nor in PATH; "
                                "set CLUSTERD to where it is");
-    const auto spawned = spawn(program, home);
+    const auto spawned = spawn(program, home, beginning);
     if (!spawned) return std::unexpected(spawned.error());
     const auto report = read_report(*spawned, clock, deadline);
     if (!report) return std::unexpected(report.error());
@@ -219,7 +223,8 @@ std::string find_clusterd()
 
 std::expected<ipc::Client, std::string> connect_or_start(const std::string& home,
                                                          const ipc::Clock& clock,
-                                                         const std::function<void()>& on_start)
+                                                         const std::function<void()>& on_start,
+                                                         Beginning beginning)
 {
     // The daemon would make one of that name below "/", where it runs.
     if (!home.starts_with('/'))
@@ -243,7 +248,7 @@ std::expected<ipc::Client, std::string> connect_or_start(const std::string& home
                             kDeadline.count() / 1000, client.error().text())));
         if (now >= next_spawn) {
             if (!std::exchange(announced, true)) on_start();
-            if (const auto started = start_once(home, clock, deadline); !started)
+            if (const auto started = start_once(home, clock, beginning, deadline); !started)
                 return std::unexpected(failure(home, started.error()));
             next_spawn = clock.now() + kSpawnPause;
             continue;
@@ -251,6 +256,19 @@ std::expected<ipc::Client, std::string> connect_or_start(const std::string& home
         pause_for(wait);
         wait = std::min(wait * 2, kLongestWait);
     }
+}
+
+std::optional<ipc::Client> connect_again(const std::string& home, const ipc::Clock& clock)
+{
+    const milliseconds deadline = clock.now() + kReturnLimit;
+    while (clock.now() < deadline) {
+        auto client = ipc::Client::connect(home);
+        // One that ends on purpose removes its socket.
+        if (!client && client.error().code == std::errc::no_such_file_or_directory) break;
+        if (client && client->call("ping", ipc::json::object())) return std::move(*client);
+        pause_for(kReturnPause);
+    }
+    return std::nullopt;
 }
 
 } // namespace cluster::cli

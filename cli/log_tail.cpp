@@ -41,28 +41,59 @@ std::vector<std::string> split_lines(std::string_view text, std::size_t count)
     return lines;
 }
 
-} // namespace
+struct OpenLog {
+    ipc::UniqueFd fd{}; ///< invalid: no file, or none that could be read backwards
+    off_t size = 0;
+};
 
-ipc::Result<std::vector<std::string>> last_lines(ipc::System& system, const std::string& path,
-                                                 std::size_t count)
+ipc::Result<OpenLog> open_log(ipc::System& system, const std::string& path)
 {
-    const auto file = system.open(path, O_RDONLY | O_NONBLOCK);
+    auto file = system.open(path, O_RDONLY | O_NONBLOCK);
     if (!file) {
-        if (file.error().code == std::errc::no_such_file_or_directory)
-            return std::vector<std::string>{};
+        if (file.error().code == std::errc::no_such_file_or_directory) return OpenLog{};
         return std::unexpected(file.error());
     }
     const auto stat = system.fstat(file->get());
     if (!stat) return std::unexpected(stat.error());
-    if (count == 0 || !S_ISREG(stat->st_mode)) return std::vector<std::string>{};
+    if (!S_ISREG(stat->st_mode)) return OpenLog{};
+    return OpenLog{.fd = std::move(*file), .size = stat->st_size};
+}
+
+} // namespace
+
+off_t log_size(ipc::System& system, const std::string& path)
+{
+    const auto file = open_log(system, path);
+    return file ? file->size : 0;
+}
+
+ipc::Result<std::vector<std::string>> lines_after(ipc::System& system, const std::string& path,
+                                                  off_t at)
+{
+    const auto file = open_log(system, path);
+    if (!file) return std::unexpected(file.error());
+    if (!file->fd) return std::vector<std::string>{};
+    const off_t begin = at > file->size ? 0 : at;
+    const auto text =
+        read_block(system, file->fd.get(), begin, static_cast<std::size_t>(file->size - begin));
+    if (!text) return std::unexpected(text.error());
+    return split_lines(*text, text->size());
+}
+
+ipc::Result<std::vector<std::string>> last_lines(ipc::System& system, const std::string& path,
+                                                 std::size_t count)
+{
+    const auto file = open_log(system, path);
+    if (!file) return std::unexpected(file.error());
+    if (count == 0 || !file->fd) return std::vector<std::string>{};
 
     // The newline that ends the last line begins no further one: one more than `count` are needed.
     std::vector<std::string> blocks; // the last one first
     std::size_t newlines = 0;
-    for (off_t at = stat->st_size; at > 0 && newlines <= count;) {
+    for (off_t at = file->size; at > 0 && newlines <= count;) {
         const off_t size = std::min(at, kBlockBytes);
         at -= size;
-        auto block = read_block(system, file->get(), at, static_cast<std::size_t>(size));
+        auto block = read_block(system, file->fd.get(), at, static_cast<std::size_t>(size));
         if (!block) return std::unexpected(block.error());
         newlines += static_cast<std::size_t>(std::ranges::count(*block, '\n'));
         blocks.push_back(std::move(*block));
@@ -71,6 +102,24 @@ ipc::Result<std::vector<std::string>> last_lines(ipc::System& system, const std:
     for (auto block = blocks.rbegin(); block != blocks.rend(); ++block)
         text += *block;
     return split_lines(text, count);
+}
+
+std::vector<std::string> lines_behind(std::vector<std::string> read,
+                                      const std::vector<std::string>& shown)
+{
+    if (shown.empty()) return read;
+    auto end = std::find_end(read.begin(), read.end(), shown.begin(), shown.end());
+    if (end != read.end()) {
+        end += std::ssize(shown);
+    } else {
+        // What was read may begin in the midst of what was shown.
+        std::ptrdiff_t known = std::min(std::ssize(read), std::ssize(shown) - 1);
+        while (known > 0 && !std::equal(shown.end() - known, shown.end(), read.begin()))
+            --known;
+        end = read.begin() + known;
+    }
+    read.erase(read.begin(), end);
+    return read;
 }
 
 std::size_t overlap(const std::vector<std::string>& history, const std::vector<std::string>& live)

@@ -8,6 +8,8 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <string_view>
 
 int main(int argc, char** argv)
 {
@@ -28,6 +30,8 @@ int main(int argc, char** argv)
                 cli::Level::info, fmt::format("Starting the daemon in {}", home), err.style()));
             err.flush();
         }};
+    const char* empty = std::getenv("CLUSTER_NO_AUTORESTORE");
+    if (empty != nullptr && *empty != '\0' && std::string_view{empty} != "0") session.begin_empty();
     cli::Context context{out, err, session, clock, system};
 
     int code = cli::run({argv + 1, argv + argc}, context);

@@ -1,5 +1,6 @@
 #include "cli/progress.hpp"
 
+#include "cli/aftermath.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/process_view.hpp"
 
@@ -138,12 +139,16 @@ ipc::RpcResult<json> call_with_progress(Context& context, std::string_view metho
     Progress progress{context, following};
     ipc::OnIdle on_idle;
     if (context.out.terminal()) on_idle = [&] { progress.on_idle(); };
-    return context.session.call(
+    const Change change = change_of(method, params, context.clock.wall_ms());
+    auto answer = context.session.call(
         method, params,
         [&](std::string_view notification, const json& body) {
             progress.on_notification(notification, body);
         },
         on_idle);
+    if (answer || !context.session.broke()) return answer;
+    progress.clear();
+    return find_out(context, change);
 }
 
 } // namespace cluster::cli

@@ -24,7 +24,7 @@ public:
     Progress(Context& context, Following following);
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
-    ~Progress(); ///< removes the line from the terminal
+    ~Progress();
 
     /// A notification of the request under way; others than `progress` and `notice` are passed
     /// over.
@@ -33,10 +33,12 @@ public:
     /// Nothing came for a moment: the seconds of a phase go on.
     void on_idle();
 
+    /// Removes the line from the terminal.
+    void clear();
+
 private:
     void on_step(const json& params);
     void draw();
-    void clear();
 
     Context& context_;
     Following following_;
@@ -54,7 +56,8 @@ private:
 [[nodiscard]] std::string progress_line(std::string_view verb, const json& params,
                                         ipc::milliseconds waited, const Style& style);
 
-/// Calls `method` with progress and the note about Ctrl-C.
+/// Calls `method` with progress and the note about Ctrl-C. When the daemon is replaced meanwhile,
+/// the answer is what has become of the request (aftermath.hpp).
 ipc::RpcResult<json> call_with_progress(Context& context, std::string_view method,
                                         const json& params, const Following& following);
 

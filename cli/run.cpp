@@ -2,6 +2,7 @@
 
 #include "cli/app_options.hpp"
 #include "cli/commands.hpp"
+#include "ipc/base/version.hpp"
 #include "ipc/wire/units.hpp"
 
 #include <CLI/App.hpp>
@@ -25,6 +26,9 @@ constexpr std::string_view kUsageFoot =
     "  --json        print data as JSON\n"
     "  --no-color    no colours (also: NO_COLOR=1)\n"
     "  -s, --silent  print errors only\n"
+    "  --no-autorestore\n"
+    "                a daemon that this command starts brings nothing back and ends what an\n"
+    "                earlier one left running (also: CLUSTER_NO_AUTORESTORE=1)\n"
     "  -h, --help    help of one command\n"
     "\n"
     "exit codes: 0 done, 1 failed, 2 usage, 3 daemon not reachable\n";
@@ -69,6 +73,10 @@ void add_global_options(CLI::App& parser, Context& context)
         },
         "No colours");
     parser.add_flag("-s,--silent", context.silent, "Print errors only");
+    parser.add_flag_callback(
+        "--no-autorestore", [&context] { context.session.begin_empty(); },
+        "When this starts the daemon: bring nothing back, end what an earlier one left running; "
+        "`resurrect` still finds it");
 }
 
 /// Parses the arguments and runs the command from the parser's callback.
@@ -119,7 +127,7 @@ int run_without_command(const CommandLine& line, Context& context)
         });
     };
     if (given({"--version", "-V", "-v"})) {
-        context.out.write(CLUSTER_VERSION "\n");
+        context.out.write(std::string{ipc::version()} + "\n");
         return kDone;
     }
     if (given({"--help", "-h"})) return run_help({}, context);

@@ -21,9 +21,10 @@ constexpr int kPauseMs = 20;
 /// May be asked twice without harm.
 bool is_repeatable(std::string_view method)
 {
-    constexpr std::array<std::string_view, 6> kReading{"ping", "list",     "jlist",
-                                                       "env",  "describe", "logs.follow"};
-    return std::ranges::find(kReading, method) != kReading.end();
+    constexpr std::array<std::string_view, 10> kHarmless{
+        "ping",        "list",          "jlist", "env",       "describe",
+        "logs.follow", "events.follow", "save",  "cleardump", "doctor"};
+    return std::ranges::find(kHarmless, method) != kHarmless.end();
 }
 
 } // namespace
@@ -36,13 +37,36 @@ Session::Session(std::string home, const ipc::Clock& clock, std::function<void()
 ipc::RpcResult<void> Session::connect()
 {
     if (client_) return {};
-    auto client = connect_or_start(home_, clock_, on_start_);
+    auto client = connect_or_start(home_, clock_, on_start_,
+                                   begin_empty_ && connections_ == 0 ? Beginning::empty
+                                                                     : Beginning::restored);
     if (!client)
         return std::unexpected(
             ipc::RpcError{ipc::kUnreachable, std::move(client.error()), ipc::json{}});
-    client_.emplace(std::move(*client));
-    proven_ = false;
+    take(std::move(*client));
     return {};
+}
+
+void Session::take(ipc::Client client)
+{
+    client_.emplace(std::move(client));
+    ++connections_;
+    proven_ = false;
+}
+
+void Session::disconnect()
+{
+    client_.reset();
+    proven_ = false;
+}
+
+bool Session::reconnect()
+{
+    disconnect();
+    auto client = connect_again(home_, clock_);
+    if (!client) return false;
+    take(std::move(*client));
+    return proven_ = true;
 }
 
 /// A connection to a daemon that is just ending is closed without a word. What changes nothing is
@@ -53,23 +77,32 @@ ipc::RpcResult<T> Session::attempt(std::string_view method,
 {
     const bool repeatable = is_repeatable(method);
     const auto begin = clock_.now();
+    std::optional<ipc::milliseconds> broken_at;
     while (true) {
-        if (!repeatable && !proven_)
-            if (const auto pong = call("ping", ipc::json::object()); !pong)
+        if (!repeatable && !proven_) {
+            if (const auto pong = call("ping", ipc::json::object()); !pong) {
+                broke_ = false; // nothing was asked yet
                 return std::unexpected(pong.error());
+            }
+        }
+        broke_ = false;
+        const auto asked_at = clock_.now();
         if (auto connected = connect(); !connected) return std::unexpected(connected.error());
         auto answer = request(*client_);
         const int code = answer ? 0 : answer.error().code;
-        const auto spent = clock_.now() - begin;
-        const bool lost =
-            code == ipc::kUnreachable && repeatable && !proven_ && spent < kRepeatLimit;
-        const bool leaving = code == ipc::kShuttingDown && spent < kShutdownLimit;
-        if (!lost && !leaving) {
-            proven_ = code != ipc::kUnreachable;
+        if (code != ipc::kUnreachable && code != ipc::kShuttingDown) {
+            proven_ = true;
             return answer;
         }
-        client_.reset();
-        proven_ = false;
+        const auto now = clock_.now();
+        if (code == ipc::kUnreachable) {
+            broke_ = true;
+            // One that never answered at all has been waited for already.
+            if (!broken_at) broken_at = proven_ ? now : asked_at;
+        }
+        disconnect();
+        if (broke_ && (!repeatable || now - *broken_at >= kRepeatLimit)) return answer;
+        if (!broke_ && now - begin >= kShutdownLimit) return answer;
         ::poll(nullptr, 0, kPauseMs);
     }
 }
@@ -83,11 +116,15 @@ ipc::RpcResult<ipc::json> Session::call(std::string_view method, const ipc::json
     });
 }
 
-ipc::RpcResult<void> Session::call_raw(std::string_view method, const ipc::json& params,
-                                       const std::function<void(std::string_view)>& sink)
+ipc::RpcResult<std::string> Session::call_text(std::string_view method, const ipc::json& params)
 {
-    return attempt<void>(
-        method, [&](ipc::Client& client) { return client.call_raw(method, params, sink); });
+    return attempt<std::string>(method, [&](ipc::Client& client) -> ipc::RpcResult<std::string> {
+        std::string text;
+        const auto done = client.call_raw(method, params,
+                                          [&text](std::string_view piece) { text.append(piece); });
+        if (!done) return std::unexpected(done.error());
+        return text;
+    });
 }
 
 ipc::Result<void>

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -212,10 +213,41 @@ Result<std::optional<ExitStatus>> LinuxSystem::wait(pid_t pid)
     return exit_status(info);
 }
 
-Result<std::optional<std::pair<pid_t, ExitStatus>>> LinuxSystem::wait_any()
+Result<std::optional<ExitStatus>> LinuxSystem::peek_exit(pid_t pid)
 {
     siginfo_t info{};
-    const int answer = again([&] { return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG); });
+    const int answer = again([&] {
+        return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT);
+    });
+    if (answer < 0) return fail(errno, "wait for " + std::to_string(pid));
+    if (info.si_pid == 0) return std::nullopt;
+    return exit_status(info);
+}
+
+std::optional<ExitStatus> LinuxSystem::exit_of(int pidfd)
+{
+    // As in linux/pidfd.h of Linux 6.15, which older systems do not have.
+    struct PidfdInfo {
+        std::uint64_t mask;
+        std::uint64_t cgroup_id;
+        std::uint32_t ids[11];
+        std::int32_t exit_code;
+    };
+    static_assert(sizeof(PidfdInfo) == 64);
+    constexpr std::uint64_t kExit = 1U << 3U;
+    PidfdInfo info{.mask = kExit, .cgroup_id = 0, .ids = {}, .exit_code = 0};
+    if (::ioctl(pidfd, _IOWR(0xFF, 11, PidfdInfo), &info) < 0 || (info.mask & kExit) == 0)
+        return std::nullopt;
+    if (WIFSIGNALED(info.exit_code))
+        return ExitStatus{.code = 0, .signal = WTERMSIG(info.exit_code)};
+    return ExitStatus{.code = WEXITSTATUS(info.exit_code), .signal = 0};
+}
+
+Result<std::optional<std::pair<pid_t, ExitStatus>>> LinuxSystem::peek_any()
+{
+    siginfo_t info{};
+    const int answer =
+        again([&] { return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT); });
     if (answer < 0) return fail(errno, "wait for any child");
     if (info.si_pid == 0) return std::nullopt;
     return std::pair{info.si_pid, exit_status(info)};

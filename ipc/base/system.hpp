@@ -28,6 +28,9 @@ struct ExitStatus {
     bool operator==(const ExitStatus&) const = default;
 };
 
+/// It has ended, and nobody is left who could tell how.
+inline constexpr ExitStatus kUnknownExit{.code = -1, .signal = 0};
+
 struct Pipe {
     UniqueFd read;
     UniqueFd write;
@@ -72,8 +75,13 @@ public:
     virtual Result<void> kill(pid_t pid, int signal) = 0;
     /// Reaps a child that has ended; empty when it still runs. ECHILD when it is not our child.
     virtual Result<std::optional<ExitStatus>> wait(pid_t pid) = 0;
-    /// Any child that has ended.
-    virtual Result<std::optional<std::pair<pid_t, ExitStatus>>> wait_any() = 0;
+    /// As `wait`, and leaves the child to be reaped. Empty, too, when it is not our child.
+    virtual Result<std::optional<ExitStatus>> peek_exit(pid_t pid) = 0;
+    /// How a process has ended that is not our child (PIDFD_GET_INFO, Linux 6.15); empty when that
+    /// cannot be known.
+    virtual std::optional<ExitStatus> exit_of(int pidfd) = 0;
+    /// Any child that has ended; it is left to be reaped with `wait`.
+    virtual Result<std::optional<std::pair<pid_t, ExitStatus>>> peek_any() = 0;
     virtual Result<UniqueFd> pidfd_open(pid_t pid) = 0;
     /// How many CPUs this process may run on.
     virtual Result<int> sched_getaffinity() = 0;
@@ -102,7 +110,9 @@ public:
     Result<Pipe> pipe() override;
     Result<void> kill(pid_t pid, int signal) override;
     Result<std::optional<ExitStatus>> wait(pid_t pid) override;
-    Result<std::optional<std::pair<pid_t, ExitStatus>>> wait_any() override;
+    Result<std::optional<ExitStatus>> peek_exit(pid_t pid) override;
+    std::optional<ExitStatus> exit_of(int pidfd) override;
+    Result<std::optional<std::pair<pid_t, ExitStatus>>> peek_any() override;
     Result<UniqueFd> pidfd_open(pid_t pid) override;
     Result<int> sched_getaffinity() override;
 };

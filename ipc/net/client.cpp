@@ -1,6 +1,7 @@
 #include "ipc/net/client.hpp"
 
 #include "ipc/base/home.hpp"
+#include "ipc/base/version.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -88,7 +89,7 @@ RpcResult<int> Client::send(std::string_view method, const json& params)
     if (!greeted_) {
         out = request_frame(
             0, "hello",
-            {{"protocol", kProtocolVersion}, {"client", "clusterctl " CLUSTER_VERSION}});
+            {{"protocol", kProtocolVersion}, {"client", std::string{"clusterctl "} + version()}});
     }
     out += request_frame(id, method, params);
     for (std::size_t sent = 0; sent < out.size();) {

@@ -19,7 +19,6 @@ using ipc::json;
 using ipc::RpcError;
 
 constexpr milliseconds kQuietFor{200}; ///< then memory goes back
-constexpr milliseconds kSaveAfter{50}; ///< of a change to what is wanted
 constexpr milliseconds kSaveAtLatest{2000};
 
 RpcError not_found(const std::string& target)
@@ -75,13 +74,20 @@ const Control::Method Control::kMethods[] = {
     {"events.follow", 1, &Control::follow_events},
     {"unfollow", 1, &Control::unfollow},
     {"kill", 1, &Control::kill},
+    {"save", 1, &Control::save_list},
+    {"cleardump", 1, &Control::clear_dump},
+    {"resurrect", 1, &Control::resurrect},
+    {"doctor", 1, &Control::doctor},
+    {"upgrade", 1, &Control::upgrade},
 };
 
-Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store, Log& log,
-                 std::function<void()> quit)
-    : supervisor_{supervisor}, loop_{loop}, store_{store}, log_{log}, quit_{std::move(quit)},
-      waiting_{supervisor, loop}, ordering_{supervisor, waiting_, loop},
-      reloads_{supervisor, waiting_, loop}, followers_{supervisor}, trim_timer_{loop},
+Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store,
+                 Journal& journal, Upgrader& upgrader, Log& log, Endings endings)
+    : supervisor_{supervisor}, loop_{loop}, store_{store}, journal_{journal}, upgrader_{upgrader},
+      log_{log}, endings_{std::move(endings)}, waiting_{supervisor, loop},
+      ordering_{supervisor, waiting_, loop}, reloads_{supervisor, waiting_, loop},
+      followers_{supervisor},
+      dump_{loop, supervisor.system(), log, supervisor.home() + "/dump.json"}, trim_timer_{loop},
       save_timer_{loop}
 {
     supervisor_.observe(
@@ -90,11 +96,16 @@ Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& s
             reloads_.on_transition(worker, event);
             ordering_.on_change();
             followers_.on_transition(worker, event);
+            note_under_way();
         },
         [this](const Worker& worker) {
             waiting_.on_removed(worker);
             ordering_.on_change();
+            changed();
         });
+    supervisor_.record_to(journal_);
+    journal_.tell_under_way([this] { return under_way(); });
+    journal_.on_change([this] { changed(save_seen_after()); });
     supervisor_.set_recycler([this](const Worker& worker, const std::string& cause) {
         if (!can_overlap(*worker.app)) return false;
         reloads_.recycle(worker, cause);
@@ -111,7 +122,7 @@ void Control::on_request(const SessionPtr& session, ipc::Request request)
                                                   .message = "no method " + request.method,
                                                   .data = nullptr});
     }
-    if (shutting_down_) {
+    if (ending_ != Ending::none) {
         return session->respond(request, RpcError{.code = ipc::kShuttingDown,
                                                   .message = "the daemon is shutting down",
                                                   .data = nullptr});
@@ -122,6 +133,7 @@ void Control::on_request(const SessionPtr& session, ipc::Request request)
     }
     if (auto outcome = (this->*method->handler)(session, request); !outcome)
         session->respond(request, outcome.error());
+    note_under_way();
     trim_later();
 }
 
@@ -179,7 +191,10 @@ void Control::conclude(Waiting::Wait& wait, const SessionPtr& session, const ipc
 {
     changed();
     waiting_.begin(wait);
-    if (!waits(request)) answer(session, request, {.ids = ids, .failures = {}});
+    if (waits(request)) return;
+    when_saved([this, weak = std::weak_ptr{session}, request, ids] {
+        if (const auto to = weak.lock()) answer(to, request, {.ids = ids, .failures = {}});
+    });
 }
 
 Control::Outcome Control::stop(const SessionPtr& session, const ipc::Request& request)
@@ -232,33 +247,83 @@ Control::Outcome Control::send_signal(const SessionPtr& session, const ipc::Requ
 
 Control::Outcome Control::kill(const SessionPtr& session, const ipc::Request& request)
 {
-    Waiting::Wait& wait = waiting_.prepare({}, [this, session, request](const WaitResult& result) {
-        log_.info("everything is stopped, the daemon ends");
-        store_.save(state_text(supervisor_));
-        store_.flush();
+    const json leave = request.params.value("leave_workers", json(false));
+    if (!leave.is_boolean()) return ipc::invalid_param("/leave_workers", "true or false", leave);
+    if (leave == true) {
+        log_.info(asked_by("kill", *session) + ", and the workers stay");
+        save();
+        (void)store_.flush();
+        ending_ = Ending::stop;
+        answer(session, request, {.ids = {}, .failures = {}});
+        boost::asio::post(loop_, [this] { endings_.leave(); });
+        return {};
+    }
+    kill_all(asked_by("kill", *session), [this, session, request](const WaitResult& result) {
         answer(session, request, {.ids = {}, .failures = result.failures});
-        // Once the answer is out, and whether or not anybody still reads it.
-        boost::asio::post(loop_, [this] { quit_(); });
     });
-    shutting_down_ = true;
-    const std::string cause = asked_by("kill", *session);
+    return {};
+}
+
+/// The next daemon begins with nothing; what was there can be had back by `resurrect`.
+void Control::kill_all(const std::string& cause, std::function<void(const WaitResult&)> done)
+{
+    if (!supervisor_.workers().empty() && ending_ == Ending::none) {
+        EnvironmentNumbers numbers;
+        const std::string last = state_text(supervisor_, {}, numbers);
+        if (auto kept = replace_file(supervisor_.system(), store_.path() + kLastSuffix, last);
+            !kept)
+            log_.error("state: " + kept.error().text());
+    }
+    Waiting::Wait& wait =
+        waiting_.prepare({}, [this, done = std::move(done)](const WaitResult& result) {
+            log_.info("everything is stopped, the daemon ends");
+            EnvironmentNumbers numbers;
+            store_.save(state_text(supervisor_, {}, numbers)); // the next daemon has nothing to end
+            (void)store_.flush();
+            done(result);
+            // Once the answer is out, and whether or not anybody still reads it.
+            boost::asio::post(loop_, [this] { endings_.quit(); });
+        });
+    ending_ = Ending::kill;
+    journal_.under_way();
     reloads_.cancel_all(cause);
     end_everything(wait, Event::delete_asked, Goal::gone, cause);
     waiting_.begin(wait);
-    return {};
 }
 
 void Control::stop_all(std::function<void()> done)
 {
-    if (std::exchange(shutting_down_, true)) return;
-    store_.save(state_text(supervisor_)); // as it is wanted now: nothing after this is saved
-    store_.flush();
+    if (std::exchange(stopping_all_, true)) return;
+    // As it is wanted now: nothing after this is saved.
+    if (ending_ == Ending::none) save();
+    (void)store_.flush();
+    if (ending_ == Ending::none) ending_ = Ending::stop;
+    journal_.under_way();
     Waiting::Wait& wait =
         waiting_.prepare({}, [done = std::move(done)](const WaitResult&) { done(); });
     const std::string cause = "the daemon was told to stop";
     reloads_.cancel_all(cause);
     end_everything(wait, Event::stop_asked, Goal::down, cause);
     waiting_.begin(wait);
+}
+
+void Control::on_ended(const EndedProcess& ended)
+{
+    supervisor_.on_ended(ended.pid, ended.start_time, ended.status);
+}
+
+UnderWay Control::under_way() const
+{
+    if (restoring_) return unfinished_;
+    return {.reloads = reloads_.orders(), .held = ordering_.held(), .ending = ending_};
+}
+
+/// While there is something under way beside the rows, or was until now.
+void Control::note_under_way()
+{
+    const bool any = reloads_.any() || !ordering_.held().empty();
+    if (any || under_way_noted_) journal_.under_way();
+    under_way_noted_ = any;
 }
 
 /// Halves of reloads at once, the others in their order.
@@ -288,7 +353,9 @@ Waiting::Wait& Control::answer_when_done(const SessionPtr& session, const ipc::R
     return waiting_.prepare(
         [this, weak, id](const WaitProgress& progress) { send_progress(weak, id, progress); },
         [this, weak, request](const WaitResult& result) {
-            if (const auto to = weak.lock()) answer(to, request, result);
+            when_saved([this, weak, request, result] {
+                if (const auto to = weak.lock()) answer(to, request, result);
+            });
         });
 }
 
@@ -338,22 +405,47 @@ void Control::answer_list(const SessionPtr& session, const ipc::Request& request
 
 /// An fsync holds up whoever creates a file meanwhile (ext4 commits its journal), and a start
 /// creates several for each worker: the state is written when a burst of starts is over, or after
-/// two seconds of it.
-void Control::changed()
+/// two seconds of it. Whoever waits for an answer makes it be written at once.
+void Control::changed(milliseconds save_after)
 {
-    if (shutting_down_ || std::exchange(save_armed_, true)) return;
-    const milliseconds latest = supervisor_.clock().now() + kSaveAtLatest;
-    save_later(latest);
+    if (ending_ != Ending::none || restoring_) return;
+    const milliseconds now = supervisor_.clock().now();
+    if (unsaved_ && save_due_ <= now + save_after) return;
+    unsaved_ = true;
+    save_due_ = now + save_after;
+    save_later(save_after, now + kSaveAtLatest);
 }
 
-void Control::save_later(milliseconds latest)
+void Control::save_later(milliseconds after, milliseconds latest)
 {
-    save_timer_.expires_after(kSaveAfter);
+    save_timer_.expires_after(after);
     save_timer_.async_wait([this, latest](boost::system::error_code cancelled) {
-        if (cancelled || shutting_down_) return;
-        if (supervisor_.busy() && supervisor_.clock().now() < latest) return save_later(latest);
-        save_armed_ = false;
-        store_.save(state_text(supervisor_));
+        if (cancelled || !unsaved_ || ending_ != Ending::none) return;
+        if (supervisor_.busy() && supervisor_.clock().now() < latest)
+            return save_later(kSaveAfter, latest);
+        save();
+    });
+}
+
+/// What runs changes more often than what is wanted, and the text grows with the table.
+milliseconds Control::save_seen_after() const
+{
+    return 2 * kSaveAfter + milliseconds{supervisor_.workers().size() / 10};
+}
+
+void Control::save(std::function<void()> on_disk)
+{
+    unsaved_ = false;
+    EnvironmentNumbers numbers;
+    store_.save(state_text(supervisor_, under_way(), numbers), std::move(on_disk));
+}
+
+void Control::when_saved(std::function<void()> then)
+{
+    // After this turn: what is being carried out is not in the table yet.
+    boost::asio::post(loop_, [this, then = std::move(then)]() mutable {
+        if (unsaved_ && ending_ == Ending::none) return save(std::move(then));
+        store_.when_saved(std::move(then));
     });
 }
 

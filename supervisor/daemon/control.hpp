@@ -4,31 +4,45 @@
 
 #include "ipc/net/server.hpp"
 #include "supervisor/daemon/followers.hpp"
+#include "supervisor/daemon/journal.hpp"
 #include "supervisor/daemon/store.hpp"
+#include "supervisor/daemon/upgrader.hpp"
 #include "supervisor/engine/ordering.hpp"
 #include "supervisor/engine/reloads.hpp"
 #include "supervisor/engine/supervisor.hpp"
 #include "supervisor/engine/waiting.hpp"
+#include "supervisor/sys/take_back.hpp"
 
 #include <expected>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cluster::supervisor {
 
 class Control {
 public:
-    /// `quit` is called when everything has been stopped after `kill`.
-    Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store, Log& log,
-            std::function<void()> quit);
+    /// How the daemon ends; each is called at most once, on the loop.
+    struct Endings {
+        std::function<void()> quit;  ///< everything has been stopped
+        std::function<void()> leave; ///< both daemons shall end and the workers stay
+    };
+    Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store, Journal& journal,
+            Upgrader& upgrader, Log& log, Endings endings);
 
     void on_request(const std::shared_ptr<ipc::Session>& session, ipc::Request request);
 
-    /// Starts what the state file wants: at the start of the daemon.
-    void restore();
+    /// Goes on where the daemon before us was: with what the guardian hands over, else with what
+    /// the state file tells of.
+    void restore(GuardianLink::HandedOver handed);
+    /// Instead of `restore`: ends what an earlier daemon left and begins with nothing.
+    void begin_empty();
+    /// A child of the guardian has ended.
+    void on_ended(const EndedProcess& ended);
     /// Stops everything and keeps it wanted (SIGTERM: the host goes down); then `done`.
     void stop_all(std::function<void()> done);
 
@@ -70,7 +84,44 @@ private:
     Outcome send_signal(const SessionPtr& session, const ipc::Request& request);
     Outcome kill(const SessionPtr& session, const ipc::Request& request);
 
+    // What users save themselves (control_dump.cpp).
+    Outcome save_list(const SessionPtr& session, const ipc::Request& request);
+    Outcome clear_dump(const SessionPtr& session, const ipc::Request& request);
+    Outcome resurrect(const SessionPtr& session, const ipc::Request& request);
+    struct Revived {
+        std::vector<int> ids;    ///< rows that were added
+        std::vector<int> wanted; ///< those of them that shall run
+        std::vector<WaitFailure> failures;
+    };
+    void save_dump(const SessionPtr& session, const ipc::Request& request, std::string text,
+                   ipc::json answer);
+    std::optional<std::pair<std::string, SavedState>> find_dump();
+    Revived revive(const SavedState& saved);
+    void answer_resurrect(const SessionPtr& session, const ipc::Request& request,
+                          const std::string& source, const WaitResult& result);
+
+    // Whether all is as it must be (control_doctor.cpp).
+    Outcome doctor(const SessionPtr& session, const ipc::Request& request);
+
+    // Going on with another program (control_upgrade.cpp).
+    Outcome upgrade(const SessionPtr& session, const ipc::Request& request);
+
+    // Going on after another daemon (control_restore.cpp).
     using AppPtr = std::shared_ptr<const App>;
+    using Apps = std::map<std::uint64_t, AppPtr>;
+    using Unseen = std::map<std::uint64_t, ProcessStat>; ///< by key of the row
+    void forget_what_ran(SavedState& state);
+    void end_strangers(const SavedState& state, const std::vector<MarkedProcess>& marked,
+                       const Unseen& unseen);
+    void find_kept(const SavedState& state, const Unseen& unseen, KeptFds& kept) const;
+    Apps declare_saved(const SavedState& state, KeptFds& kept);
+    void adopt_rows(SavedState& state, const Apps& apps, KeptFds& kept, const Unseen& unseen);
+    UnderWay unfinished(const SavedState& state, const Apps& apps);
+    void take_up(const SavedState& state, const std::vector<EndedProcess>& ended,
+                 milliseconds told_within);
+    void end_halves();
+    [[nodiscard]] UnderWay under_way() const;
+
     enum class Existing { restart, error, fresh };
 
     ipc::RpcResult<std::vector<int>> targets_of(const ipc::json& params) const;
@@ -116,25 +167,43 @@ private:
     void answer_list(const SessionPtr& session, const ipc::Request& request, std::vector<int> ids,
                      void (*append)(std::string&, Supervisor&, const Worker&),
                      std::string_view before, std::string_view after);
+    void kill_all(const std::string& cause, std::function<void(const WaitResult&)> done);
     void end_everything(Waiting::Wait& wait, Event event, Goal goal, const std::string& cause);
-    void changed();
-    void save_later(milliseconds latest);
+    void note_under_way();
+    static constexpr milliseconds kSaveAfter{50}; ///< of a change to what is wanted
+    void changed(milliseconds save_after = kSaveAfter);
+    [[nodiscard]] milliseconds save_seen_after() const;
+    void save_later(milliseconds after, milliseconds latest);
+    void save(std::function<void()> on_disk = {});
+    /// Once all that is wanted by now stands on disk.
+    void when_saved(std::function<void()> then);
     void trim_later();
+
+    /// Beside the state file: what was there before it was given up on purpose.
+    static constexpr const char* kLastSuffix = ".last";
 
     Supervisor& supervisor_;
     boost::asio::io_context& loop_;
     Store& store_;
+    Journal& journal_;
+    Upgrader& upgrader_;
     Log& log_;
-    std::function<void()> quit_;
+    Endings endings_;
     Waiting waiting_;
     Ordering ordering_;
     Reloads reloads_;
     Followers followers_;
+    Store dump_;
     std::vector<std::weak_ptr<const ipc::Environment>> environments_;
     boost::asio::steady_timer trim_timer_;
-    bool shutting_down_ = false;
+    Ending ending_ = Ending::none;
+    UnderWay unfinished_;    ///< of the daemon before us, until it is taken up
+    bool restoring_ = false; ///< the table is not whole: nothing is saved
     boost::asio::steady_timer save_timer_;
-    bool save_armed_ = false;
+    bool unsaved_ = false;
+    milliseconds save_due_{0}; ///< of the timer, while something is unsaved
+    bool stopping_all_ = false;
+    bool under_way_noted_ = false; ///< the journal knows of something under way
 };
 
 } // namespace cluster::supervisor

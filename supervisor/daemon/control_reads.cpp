@@ -26,7 +26,13 @@ ipc::RpcResult<std::vector<std::string>> strings(const json& params, const char*
 
 Control::Outcome Control::ping(const SessionPtr& session, const ipc::Request& request)
 {
-    session->respond(request, json{{"pong", true}});
+    json pong{{"pong", true}};
+    json reloading = json::array();
+    for (const Reloads::Order& order : reloads_.orders())
+        reloading.push_back(order.name);
+    if (!reloading.empty()) pong["reloading"] = std::move(reloading);
+    if (const auto& last = upgrader_.outcome()) pong["upgrade"] = upgrade_json(*last);
+    session->respond(request, pong);
     return {};
 }
 

@@ -28,7 +28,7 @@ struct Control::Joint {
 void Control::part_done(const std::shared_ptr<Joint>& joint, WaitResult part)
 {
     std::ranges::move(part.failures, std::back_inserter(joint->result.failures));
-    if (--joint->open == 0) joint->answer(joint->result);
+    if (--joint->open == 0) when_saved([joint] { joint->answer(joint->result); });
 }
 
 void Control::cancel_reloads(const std::vector<int>& ids, const std::string& cause)

@@ -3,15 +3,11 @@
 
 #include "ipc/wire/attributes.hpp"
 #include "supervisor/daemon/render.hpp"
-#include "supervisor/sys/leftovers.hpp"
 
 #include <fmt/format.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -324,36 +320,6 @@ Control::Outcome Control::restart(const SessionPtr& session, const ipc::Request&
     }
     conclude(wait, session, request, *ids);
     return {};
-}
-
-void Control::restore()
-{
-    const auto saved = store_.load();
-    if (!saved) return;
-    // Nothing of an older daemon may run beside what is started now.
-    std::set<std::string> unique_ids;
-    for (const SavedWorker& row : saved->workers)
-        unique_ids.insert(row.unique_id);
-    const auto ended = kill_leftovers(supervisor_.system(), unique_ids, {::getpid(), ::getppid()});
-    if (ended > 0)
-        log_.warn(fmt::format("{} processes of a daemon that was killed were still there: SIGKILL",
-                              ended));
-    std::vector<AppPtr> apps;
-    for (const SavedApp& app : saved->apps) {
-        auto declared = supervisor_.declare(app.spec, intern(*app.inherited));
-        if (!declared) {
-            log_.error(fmt::format("restore {}: {}", app.spec.name, declared.error().text()));
-            apps.push_back(nullptr);
-            continue;
-        }
-        apps.push_back(*declared);
-    }
-    for (const SavedWorker& row : saved->workers) {
-        if (!apps[row.app]) continue;
-        Worker& worker = supervisor_.add(apps[row.app], row.instance, row.id, row.unique_id);
-        worker.life.restarts = row.restarts;
-        if (row.wanted) ordering_.start(worker, Event::start_asked, "restored by a new daemon");
-    }
 }
 
 } // namespace cluster::supervisor

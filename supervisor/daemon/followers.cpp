@@ -1,6 +1,7 @@
 #include "supervisor/daemon/followers.hpp"
 
 #include "supervisor/core/targets.hpp"
+#include "supervisor/daemon/json_object.hpp"
 #include "supervisor/daemon/render.hpp"
 
 #include <fmt/format.h>

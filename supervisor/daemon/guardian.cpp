@@ -2,22 +2,21 @@
 
 #include "ipc/base/notify.hpp"
 #include "ipc/net/server.hpp"
+#include "supervisor/sys/fd_passing.hpp"
+#include "supervisor/sys/host.hpp"
 #include "supervisor/sys/process_table.hpp"
-
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/read.hpp>
 
 #include <fmt/format.h>
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <span>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -27,9 +26,11 @@ using boost::system::error_code;
 using ipc::fail;
 using ipc::Result;
 
-constexpr std::chrono::seconds kQuick{10}; ///< a manager that dies sooner died quickly
-constexpr int kPatience = 5;               ///< quick deaths before restarts are spaced out
+constexpr std::chrono::milliseconds kQuick{100}; ///< ready for less: died as if it never was
+constexpr int kPatience = 5;                     ///< such deaths in a row before we wait
 constexpr std::chrono::seconds kSpacing{1};
+constexpr std::chrono::milliseconds kTidyAfter{200};
+constexpr std::size_t kMostEnded = 65536; ///< then the oldest is forgotten
 
 std::vector<std::string> own_environment()
 {
@@ -52,7 +53,7 @@ void report(int fd, const std::string& text)
 Guardian::Guardian(boost::asio::io_context& loop, ipc::System& system, Launcher& launcher, Log& log,
                    GuardianOptions options)
     : loop_{loop}, system_{system}, launcher_{launcher}, log_{log}, options_{std::move(options)},
-      signals_{loop}, restart_timer_{loop}
+      signals_{loop}, restart_timer_{loop}, tidy_timer_{loop}, upgrade_timer_{loop}
 {
 }
 
@@ -68,32 +69,65 @@ Result<void> Guardian::start()
     auto listener = ipc::listen_on(paths.socket);
     if (!listener) return std::unexpected(listener.error());
     listener_ = std::move(*listener);
-    const std::string pid = std::to_string(::getpid()) + "\n";
-    auto file = system_.open(paths.pid, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (!file) return std::unexpected(file.error());
-    if (auto written = system_.write(file->get(), pid.data(), pid.size()); !written)
-        return fail(written.error().code, "write " + paths.pid);
-    if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) return fail(errno, "become subreaper");
-    watch_signals();
+    if (auto ours = take_office(); !ours) return ours;
     return start_manager();
 }
 
+void Guardian::go_on(const TakeOver& all)
+{
+    lock_.reset(all.lock);
+    listener_.reset(all.listener);
+    journal_.reset(all.journal);
+    old_program_.reset(all.program);
+    for (const int fd : all.kept)
+        kept_.add(ipc::UniqueFd{fd});
+    ended_.assign(all.ended.begin(), all.ended.end());
+    outcome_ = all.outcome;
+    if (all.upgrade) accept_upgrade(*all.upgrade);
+    // A full disk is no reason to let go of everything.
+    if (auto ours = take_office(); !ours) log_.error(ours.error().text());
+    let_signals_in();
+    if (all.channel >= 0) {
+        manager_ = all.manager;
+        open_channel(ipc::UniqueFd{all.channel});
+        replace_manager();
+    } else {
+        start_manager_or_retry();
+    }
+    reap(); // who ended before we had a handler
+}
+
+/// What makes us the guardian, whoever we were. Errors: of the pid file alone.
+Result<void> Guardian::take_office()
+{
+    raise_open_file_limit(); // what is kept has a number here, and the manager inherits the limit
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    watch_signals();
+    const std::string pid = std::to_string(::getpid()) + "\n";
+    const std::string& path = options_.paths.pid;
+    auto file = system_.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (!file) return std::unexpected(file.error());
+    if (auto written = system_.write(file->get(), pid.data(), pid.size()); !written)
+        return fail(written.error().code, "write " + path);
+    return {};
+}
+
+// The manager.
+
 Result<void> Guardian::start_manager()
 {
-    std::array<int, 2> pair{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) < 0)
-        return fail(errno, "socketpair");
-    ipc::UniqueFd ours{pair[0]};
-    const ipc::UniqueFd theirs{pair[1]};
+    auto pair = make_message_pair();
+    if (!pair) return std::unexpected(pair.error());
+    auto& [ours, theirs] = *pair;
     auto null = system_.open("/dev/null", O_RDONLY);
     if (!null) return std::unexpected(null.error());
-    auto self = system_.readlink("/proc/self/exe");
-    if (!self) return std::unexpected(self.error());
 
     LaunchPlan plan;
-    plan.program = *self;
+    // Of our own version, also when the file at its path is another one by now.
+    plan.program = "/proc/self/exe";
     plan.argv = {"clusterd", "--manager", "--home", options_.paths.home};
     if (options_.foreground) plan.argv.emplace_back("--foreground");
+    if (options_.begin_empty) plan.argv.emplace_back("--no-autorestore");
     plan.environment = own_environment();
     plan.cwd = "/";
     plan.fds = {null->get(),  STDERR_FILENO,   STDERR_FILENO,
@@ -102,29 +136,126 @@ Result<void> Guardian::start_manager()
     if (!launched)
         return fail(launched.error().error, "start the manager: " + launched.error().text);
     manager_ = launched->pid;
-    manager_started_ = std::chrono::steady_clock::now();
-    control_.emplace(loop_, ours.release());
-    watch_control();
+    ready_since_.reset();
+    open_channel(std::move(ours));
+    brief_manager();
     return {};
 }
 
-/// The manager says 'r' when it serves. Its death comes as SIGCHLD, not from here.
-void Guardian::watch_control()
+void Guardian::start_manager_or_retry()
 {
-    control_->async_read_some(boost::asio::buffer(&message_, 1),
-                              [this](error_code failure, std::size_t) {
-                                  if (failure) return;
-                                  if (message_ == 'r') tell("READY=1");
-                                  watch_control();
-                              });
+    if (auto started = start_manager(); !started) {
+        log_.error(started.error().text());
+        start_manager_later();
+    }
 }
 
-/// systemd, when it started us (man 3 sd_notify). Whether it listens is its own affair.
-void Guardian::tell(std::string_view state)
+void Guardian::start_manager_later()
 {
-    const char* where = std::getenv("NOTIFY_SOCKET");
-    if (auto told = ipc::notify(where ? where : "", state); !told) log_.warn(told.error().text());
+    restart_timer_.expires_after(kSpacing);
+    restart_timer_.async_wait([this](error_code cancelled) {
+        if (!cancelled) start_manager_or_retry();
+    });
 }
+
+void Guardian::open_channel(ipc::UniqueFd socket)
+{
+    channel_ = std::make_shared<GuardianChannel>(
+        loop_, std::move(socket), log_,
+        [this](const Message& message, std::vector<ipc::UniqueFd> fds) {
+            hear(message, std::move(fds));
+        });
+    channel_->start();
+}
+
+/// All that a manager needs to go on where the one before was.
+void Guardian::brief_manager()
+{
+    std::vector<EndedProcess> ended;
+    for (const EndedProcess& process : ended_) {
+        ended.push_back(process);
+        if (ended.size() == kMaxPerMessage || &process == &ended_.back())
+            channel_->send(encode_ended(Verb::ended, std::exchange(ended, {})));
+    }
+    std::vector<int> fds;
+    for (const auto& [inode, fd] : kept_.rest()) {
+        fds.push_back(fd.get());
+        if (fds.size() == kMaxFdsPerMessage || inode == kept_.rest().rbegin()->first)
+            channel_->send(encode(Verb::keep), std::exchange(fds, {}));
+    }
+    if (journal_) channel_->send(encode(Verb::journal), {journal_.get()});
+    // One that waits for this manager is concluded when it serves.
+    if (outcome_ && outcome_->since_ms == 0)
+        channel_->send(encode_upgrade(Verb::outcome, *outcome_));
+    channel_->send(encode(Verb::complete));
+}
+
+void Guardian::hear(const Message& message, std::vector<ipc::UniqueFd> fds)
+{
+    if (message.verb == Verb::keep)
+        for (ipc::UniqueFd& fd : fds)
+            kept_.add(std::move(fd));
+    if (message.verb == Verb::drop)
+        for (const std::uint64_t inode : message.inodes)
+            (void)kept_.take(inode);
+    if (message.verb == Verb::journal && !fds.empty()) journal_ = std::move(fds.front());
+    if (message.verb == Verb::acknowledge) forget(message.ended);
+    if (message.verb == Verb::ready) manager_ready();
+    if (message.verb == Verb::upgrade) begin_upgrade(message.upgrade);
+    tidy_later();
+}
+
+/// Gives memory back that was needed for what has just happened.
+void Guardian::tidy_later()
+{
+    if (std::exchange(tidy_armed_, true)) return;
+    tidy_timer_.expires_after(kTidyAfter);
+    tidy_timer_.async_wait([this](error_code cancelled) {
+        tidy_armed_ = false;
+        if (!cancelled) release_idle_memory();
+    });
+}
+
+void Guardian::forget(const std::vector<EndedProcess>& ended)
+{
+    for (const EndedProcess& process : ended) {
+        const auto at = std::ranges::find_if(
+            ended_, [&](const EndedProcess& one) { return one.same_process(process); });
+        if (at != ended_.end()) ended_.erase(at);
+    }
+}
+
+void Guardian::manager_ready()
+{
+    ready_since_ = Clock::now();
+    options_.begin_empty = false; // what has been started since is brought back
+    conclude_upgrade();
+    tell_service_manager(fmt::format("READY=1\nMAINPID={}", ::getpid()));
+    if (stopping_) (void)system_.kill(manager_, SIGTERM); // the one that was told to stop is dead
+}
+
+void Guardian::manager_died(const ipc::ExitStatus& status)
+{
+    manager_ = 0;
+    channel_->read_all(); // what it has said before is as good as if it lived
+    channel_->close();
+    if (status == ipc::ExitStatus{}) return finish(0);
+    if (std::exchange(replacing_, false)) return start_manager_or_retry();
+    log_.error(fmt::format("the manager ended (code {}, signal {}): starting it again", status.code,
+                           status.signal));
+    if (upgrade_ && new_manager_failed(status)) return;
+    if (died_too_often()) return start_manager_later();
+    start_manager_or_retry();
+}
+
+bool Guardian::died_too_often()
+{
+    const bool quick = !ready_since_ || Clock::now() - *ready_since_ < kQuick;
+    quick_deaths_ = quick ? quick_deaths_ + 1 : 0;
+    return quick_deaths_ > kPatience;
+}
+
+// Everybody else.
 
 void Guardian::watch_signals()
 {
@@ -138,7 +269,7 @@ void Guardian::watch_signals()
         if (signal == SIGTERM || signal == SIGINT || signal == SIGQUIT) {
             stopping_ = true;
             if (manager_ == 0) return finish(0);
-            tell("STOPPING=1");
+            tell_service_manager("STOPPING=1");
             (void)system_.kill(manager_, SIGTERM);
         }
         watch_signals();
@@ -147,56 +278,35 @@ void Guardian::watch_signals()
 
 void Guardian::reap()
 {
+    std::optional<ipc::ExitStatus> of_manager;
     while (true) {
-        const auto ended = system_.wait_any();
-        if (!ended || !*ended) return;
+        const auto ended = system_.peek_any();
+        if (!ended || !*ended) break;
         const auto& [pid, status] = **ended;
-        if (pid == manager_) manager_died(status);
+        if (pid != manager_) {
+            // Told before it is reaped: if we are killed in between, it has not gone unseen.
+            const auto stat = read_stat(system_, pid);
+            remember({.pid = pid, .start_time = stat ? stat->start_time : 0, .status = status});
+        }
+        (void)system_.wait(pid);
+        if (pid == manager_) of_manager = status;
     }
+    // Last: its children that had ended before it are ours since, and the next manager is told.
+    if (of_manager) manager_died(*of_manager);
 }
 
-void Guardian::manager_died(const ipc::ExitStatus& status)
+void Guardian::remember(const EndedProcess& ended)
 {
-    manager_ = 0;
-    control_.reset();
-    if (status == ipc::ExitStatus{} || stopping_) return finish(0);
-    log_.error(fmt::format("the manager ended (code {}, signal {}): starting it again", status.code,
-                           status.signal));
-    kill_the_rest();
-    const bool quick = std::chrono::steady_clock::now() - manager_started_ < kQuick;
-    quick_deaths_ = quick ? quick_deaths_ + 1 : 0;
-    const auto again = [this] {
-        if (auto started = start_manager(); !started) {
-            log_.error(started.error().text());
-            finish(1);
-        }
-    };
-    if (quick_deaths_ <= kPatience) return again();
-    restart_timer_.expires_after(kSpacing);
-    restart_timer_.async_wait([again](error_code cancelled) {
-        if (!cancelled) again();
-    });
+    if (ended_.size() == kMostEnded) ended_.pop_front();
+    ended_.push_back(ended);
+    if (manager_ != 0) channel_->send(encode_ended(Verb::ended, {&ended, 1}));
 }
 
-/// The new manager starts everything that is wanted; nothing of the old one's may run beside it.
-void Guardian::kill_the_rest()
+/// systemd, when it started us (man 3 sd_notify). Whether it listens is its own affair.
+void Guardian::tell_service_manager(const std::string& state)
 {
-    for (int round = 0; round < 100; ++round) {
-        std::vector<pid_t> kin{::getpid()};
-        const auto table = read_process_table(system_);
-        for (std::size_t at = 0; at < kin.size(); ++at) {
-            for (const ProcessStat& process : table) {
-                if (process.parent == kin[at] && process.state != 'Z') kin.push_back(process.pid);
-            }
-        }
-        if (kin.size() == 1) break;
-        for (std::size_t at = 1; at < kin.size(); ++at)
-            (void)system_.kill(kin[at], SIGKILL);
-        ::usleep(1000); // SIGKILL takes a moment; nothing else is to be done meanwhile
-    }
-    while (const auto ended = system_.wait_any()) {
-        if (!*ended) break;
-    }
+    const char* where = std::getenv("NOTIFY_SOCKET");
+    if (auto told = ipc::notify(where ? where : "", state); !told) log_.warn(told.error().text());
 }
 
 void Guardian::finish(int code)

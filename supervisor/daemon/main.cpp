@@ -1,9 +1,13 @@
 // clusterd: one binary plays guardian and manager. Started by clusterctl (`--daemon`), by a service
-// manager or a person (`--foreground`), or by the guardian (`--manager`).
+// manager or a person (`--foreground`), or by the guardian (`--manager`); a process that
+// becomes the guardian by exec is told so (`--take-over`). `--check-state` starts nothing.
 #include "ipc/base/home.hpp"
 #include "ipc/base/standard_fds.hpp"
+#include "ipc/base/version.hpp"
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/manager.hpp"
+#include "supervisor/daemon/state.hpp"
+#include "supervisor/daemon/take_over.hpp"
 #include "supervisor/sys/host.hpp"
 
 #include <CLI/CLI.hpp>
@@ -12,6 +16,7 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,7 +33,10 @@ struct Options {
     bool daemon = false;
     bool foreground = false;
     bool manager = false;
+    bool begin_empty = false;
     int report_fd = -1;
+    int take_over_fd = -1;
+    std::string state_to_check;
 };
 
 ipc::Result<void> prepare_home(ipc::System& system, const ipc::HomePaths& paths)
@@ -62,11 +70,22 @@ int failed(const Options& options, const ipc::Error& error)
     return 1;
 }
 
+ipc::Result<void> begin(supervisor::Guardian& guardian, const Options& options)
+{
+    if (options.take_over_fd < 0) return guardian.start();
+    const auto all = supervisor::receive_take_over(ipc::UniqueFd{options.take_over_fd});
+    if (!all) return std::unexpected(all.error());
+    guardian.go_on(*all);
+    return {};
+}
+
 int run_guardian(const Options& options)
 {
     const ipc::HomePaths paths{options.home};
     ipc::LinuxSystem system;
-    if (auto ready = prepare_home(system, paths); !ready) return failed(options, ready.error());
+    // Whoever takes over goes on with what there is.
+    if (auto ready = prepare_home(system, paths); !ready && options.take_over_fd < 0)
+        return failed(options, ready.error());
     if (!options.foreground) redirect_output(system, paths.log);
 
     boost::asio::io_context loop{1};
@@ -77,13 +96,23 @@ int run_guardian(const Options& options)
         system,
         launcher,
         *log,
-        {.paths = paths, .foreground = options.foreground, .report_fd = options.report_fd}};
-    if (auto started = guardian.start(); !started) return failed(options, started.error());
+        {.paths = paths, .foreground = options.foreground, .begin_empty = options.begin_empty}};
+    if (auto started = begin(guardian, options); !started) return failed(options, started.error());
     supervisor::report(options.report_fd, "ready");
     if (options.report_fd >= 0) ::close(options.report_fd);
     supervisor::release_idle_memory();
     loop.run();
     return guardian.exit_code();
+}
+
+/// Says our version, if we can go on with the state in this file; else why not.
+int check_state(const std::string& path)
+{
+    ipc::LinuxSystem system;
+    const auto text = system.read_file(path);
+    const auto state = text ? supervisor::parse_state(*text) : std::unexpected(text.error().text());
+    std::printf("%s\n", state ? ipc::version() : state.error().c_str());
+    return state ? 0 : 1;
 }
 
 } // namespace
@@ -97,21 +126,31 @@ int main(int argc, char** argv)
     ::mallopt(M_MMAP_THRESHOLD, 64 * 1024);
     std::signal(SIGPIPE, SIG_IGN);
 
+    ::prctl(PR_SET_NAME, "clusterd"); // after an exec of /proc/self/exe it is "exe"
+
     Options options;
     CLI::App app{"clusterd: the daemon of clusterctl. Usually started by clusterctl itself."};
     app.add_flag("--foreground", options.foreground,
                  "Stay in the foreground and log to stderr, for systemd (Type=notify)");
     app.add_option("--home", options.home, "Where to keep everything; default $CLUSTER_HOME");
+    app.add_flag("--no-autorestore", options.begin_empty,
+                 "Bring nothing back, end what an earlier daemon left running; `clusterctl "
+                 "resurrect` still finds it");
     app.add_flag("--daemon", options.daemon)->group("");
     app.add_flag("--manager", options.manager)->group("");
     app.add_option("--report-fd", options.report_fd)->group("");
-    app.set_version_flag("--version,-V", CLUSTER_VERSION);
+    app.add_option("--take-over", options.take_over_fd)->group("");
+    app.add_option("--check-state", options.state_to_check,
+                   "Whether this version can go on with the state in a file: says its version, or "
+                   "what is wrong");
+    app.set_version_flag("--version,-V", ipc::version());
     app.footer("Example:\n  CLUSTER_HOME=/var/lib/clusterctl clusterd --foreground");
     CLI11_PARSE(app, argc, argv);
 
+    if (!options.state_to_check.empty()) return check_state(options.state_to_check);
     if (options.manager) {
         return cluster::supervisor::run_manager(cluster::ipc::HomePaths{options.home},
-                                                options.foreground);
+                                                options.foreground, options.begin_empty);
     }
     return run_guardian(options);
 }

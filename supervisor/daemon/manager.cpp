@@ -1,15 +1,19 @@
 #include "supervisor/daemon/manager.hpp"
 
 #include "ipc/base/clock.hpp"
+#include "ipc/base/version.hpp"
 #include "ipc/net/server.hpp"
 #include "supervisor/daemon/control.hpp"
 #include "supervisor/daemon/guardian.hpp"
+#include "supervisor/daemon/guardian_link.hpp"
+#include "supervisor/daemon/journal.hpp"
 #include "supervisor/daemon/store.hpp"
+#include "supervisor/daemon/take_over.hpp"
+#include "supervisor/daemon/upgrader.hpp"
 #include "supervisor/engine/supervisor.hpp"
 #include "supervisor/sys/host.hpp"
 
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/write.hpp>
 
 #include <fmt/format.h>
 
@@ -17,6 +21,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <utility>
 
@@ -25,83 +30,109 @@ namespace {
 
 using boost::system::error_code;
 
+constexpr std::chrono::milliseconds kLastAnswers{20}; ///< to get out
+constexpr std::chrono::seconds kNextAttempt{1};       ///< to become the guardian
+
 /// Everything the manager is made of, in the order in which it is built and torn down.
 class Manager {
 public:
-    Manager(const ipc::HomePaths& paths, bool foreground);
-    int run();
+    Manager(ipc::HomePaths paths, bool foreground);
+    int run(bool begin_empty);
 
 private:
-    void watch_guardian();
+    GuardianLink::Calls calls_of_guardian();
     void watch_signals();
     void quit();
+    void leave();
+    void end_after_last_answers(std::function<void()> end);
+    [[noreturn]] void hand_over();
+    void guardian_gone();
+    void take_over();
 
+    ipc::HomePaths paths_;
+    bool foreground_;
     boost::asio::io_context loop_{1};
     ipc::LinuxSystem system_;
     LinuxLauncher launcher_;
     ipc::SystemClock clock_;
     std::unique_ptr<Log> log_;
+    GuardianLink link_;
     Supervisor supervisor_;
     Store store_;
+    Journal journal_;
+    Upgrader upgrader_;
     Control control_;
     ipc::Server server_;
-    boost::asio::posix::stream_descriptor guardian_;
-    char message_ = 0;
     boost::asio::signal_set signals_{loop_};
     boost::asio::steady_timer quit_timer_{loop_};
+    boost::asio::steady_timer take_over_timer_{loop_};
+    bool ending_ = false;
 };
 
-Manager::Manager(const ipc::HomePaths& paths, bool foreground)
-    : log_{Log::open(foreground ? "-" : paths.log, "manager")},
+Manager::Manager(ipc::HomePaths paths, bool foreground)
+    : paths_{std::move(paths)}, foreground_{foreground},
+      log_{Log::open(foreground ? "-" : paths_.log, "manager")},
+      link_{loop_, ipc::UniqueFd{kControlFd}, *log_},
       supervisor_{Surroundings{.loop = loop_,
                                .system = system_,
                                .launcher = launcher_,
+                               .keeper = link_,
                                .clock = clock_,
                                .log = *log_,
-                               .paths = paths,
+                               .paths = paths_,
                                .reapers = {::getppid()}}},
-      store_{loop_, system_, *log_, paths.state},
-      control_{supervisor_, loop_, store_, *log_, [this] { quit(); }},
+      store_{loop_, system_, *log_, paths_.state}, journal_{loop_, supervisor_, link_, *log_},
+      upgrader_{loop_, system_, launcher_, link_, *log_},
+      control_{supervisor_,
+               loop_,
+               store_,
+               journal_,
+               upgrader_,
+               *log_,
+               {.quit = [this] { quit(); }, .leave = [this] { leave(); }}},
       server_{loop_, ipc::UniqueFd{kListenerFd},
-              ipc::Greeting{.version = CLUSTER_VERSION,
+              ipc::Greeting{.version = ipc::version(),
                             .pid = ::getpid(),
                             .guardian_pid = ::getppid(),
-                            .home = paths.home},
+                            .home = paths_.home},
               [this](const std::shared_ptr<ipc::Session>& session, ipc::Request request) {
                   control_.on_request(session, std::move(request));
-              }},
-      guardian_{loop_, kControlFd}
+              }}
 {
     // The launcher hands descriptors over without close-on-exec; workers must not get these.
     for (const int fd : {kControlFd, kListenerFd, kLockFd})
         ::fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-int Manager::run()
+int Manager::run(bool begin_empty)
 {
     raise_open_file_limit();
-    log_->info(fmt::format("clusterd {} serves {}", CLUSTER_VERSION, ::getpid()));
+    log_->info(fmt::format("clusterd {} serves {}", ipc::version(), ::getpid()));
     watch_signals();
-    watch_guardian();
-    control_.restore();
+    auto handed = link_.receive();
+    if (!handed) {
+        log_->error(handed.error().text());
+        return 1;
+    }
+    if (handed->upgrade) upgrader_.concluded(*handed->upgrade);
+    if (begin_empty)
+        control_.begin_empty();
+    else
+        control_.restore(std::move(*handed));
+    link_.start(calls_of_guardian());
     server_.start();
-    boost::asio::async_write(guardian_, boost::asio::buffer("r", 1),
-                             [](error_code, std::size_t) {});
+    link_.tell_ready();
     loop_.run();
-    return 0;
+    // As after every other end, and without caring who outlives whom: the kernel tidies up.
+    ::_exit(0);
 }
 
-void Manager::watch_guardian()
+GuardianLink::Calls Manager::calls_of_guardian()
 {
-    guardian_.async_read_some(boost::asio::buffer(&message_, 1),
-                              [this](error_code failure, std::size_t) {
-                                  if (!failure) return watch_guardian();
-                                  if (failure == boost::asio::error::operation_aborted) return;
-                                  // Workers go on. Orphans come to us from now on.
-                                  log_->error("the guardian is gone: carrying on without it");
-                                  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-                                  supervisor_.set_reapers({::getpid()});
-                              });
+    return {.on_ended = [this](const EndedProcess& ended) { control_.on_ended(ended); },
+            .on_guardian_gone = [this] { guardian_gone(); },
+            .on_hand_over = [this] { hand_over(); },
+            .on_outcome = [this](const Upgrade& outcome) { upgrader_.concluded(outcome); }};
 }
 
 void Manager::watch_signals()
@@ -120,19 +151,70 @@ void Manager::watch_signals()
     });
 }
 
-/// Gives answers that are under way a moment, then ends.
 void Manager::quit()
 {
+    end_after_last_answers([this] { loop_.stop(); });
+}
+
+/// The workers stay: nothing of ours may end them, or what they use, on its way out.
+void Manager::leave()
+{
+    link_.let_go();
+    end_after_last_answers([] { ::_exit(0); });
+}
+
+void Manager::end_after_last_answers(std::function<void()> end)
+{
+    ending_ = true;
     server_.stop_accepting();
-    quit_timer_.expires_after(std::chrono::milliseconds{20});
-    quit_timer_.async_wait([this](error_code) { loop_.stop(); });
+    quit_timer_.expires_after(kLastAnswers);
+    quit_timer_.async_wait([end = std::move(end)](error_code) { end(); });
+}
+
+/// Another version serves from now on. Ends as if killed, so that there is one way only.
+void Manager::hand_over()
+{
+    journal_.flush();
+    link_.flush();
+    ::_exit(kHandOverExit);
+}
+
+/// Workers go on, and orphans come to us from now on.
+void Manager::guardian_gone()
+{
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    supervisor_.set_reapers({::getpid()});
+    if (ending_) return;
+    log_->error("the guardian is gone: becoming the guardian");
+    upgrader_.guardian_gone();
+    take_over();
+}
+
+/// Becomes the guardian in this process: our children stay children, and a new manager takes over
+/// what we do. Until that works we carry on.
+void Manager::take_over()
+{
+    journal_.flush();
+    TakeOver all;
+    all.lock = kLockFd;
+    all.listener = kListenerFd;
+    all.journal = link_.journal();
+    all.kept = link_.kept_fds();
+    all.ended.assign(link_.unacknowledged().begin(), link_.unacknowledged().end());
+    all.outcome = upgrader_.outcome();
+    const ipc::Error why = become_guardian("/proc/self/exe", -1, paths_.home, foreground_, all);
+    log_->error("become the guardian: " + why.text());
+    take_over_timer_.expires_after(kNextAttempt);
+    take_over_timer_.async_wait([this](error_code cancelled) {
+        if (!cancelled && !ending_) take_over();
+    });
 }
 
 } // namespace
 
-int run_manager(const ipc::HomePaths& paths, bool foreground)
+int run_manager(const ipc::HomePaths& paths, bool foreground, bool begin_empty)
 {
-    return Manager{paths, foreground}.run();
+    return Manager{paths, foreground}.run(begin_empty);
 }
 
 } // namespace cluster::supervisor

@@ -8,6 +8,7 @@ namespace cluster::supervisor {
 
 /// Runs until it is told to stop. The exit code: 0 after `kill` or SIGTERM, else the guardian
 /// starts it again.
-int run_manager(const ipc::HomePaths& paths, bool foreground);
+/// `begin_empty`: nothing is brought back.
+int run_manager(const ipc::HomePaths& paths, bool foreground, bool begin_empty);
 
 } // namespace cluster::supervisor

@@ -1,6 +1,7 @@
 #include "supervisor/daemon/render.hpp"
 
 #include "ipc/wire/attributes.hpp"
+#include "supervisor/daemon/json_object.hpp"
 
 #include <fmt/format.h>
 
@@ -17,35 +18,11 @@ namespace {
 
 using ipc::json;
 
-/// Writes the members of one object: commas are its business.
-class Object {
-public:
-    explicit Object(std::string& out) : out_{out} { out_ += '{'; }
-    ~Object() { out_ += '}'; }
-    Object(const Object&) = delete;
-    Object& operator=(const Object&) = delete;
-
-    std::string& key(std::string_view name)
-    {
-        if (!std::exchange(first_, false)) out_ += ',';
-        append_json(out_, name);
-        out_ += ':';
-        return out_;
-    }
-    void text(std::string_view name, std::string_view value) { append_json(key(name), value); }
-    void flag(std::string_view name, bool value) { key(name) += value ? "true" : "false"; }
-    void raw(std::string_view name, std::string_view value) { key(name) += value; }
-    template <class Number>
-    void number(std::string_view name, Number value)
-    {
-        fmt::format_to(std::back_inserter(key(name)), "{}", value);
-    }
-    void value(std::string_view name, const json& any) { key(name) += ipc::dump(any); }
-
-private:
-    std::string& out_;
-    bool first_ = true;
-};
+/// null for what ended by a signal, or unseen.
+json exit_code_of(const ipc::ExitStatus& status)
+{
+    return status.signal == 0 && status != ipc::kUnknownExit ? json(status.code) : json{};
+}
 
 std::string user_name(uid_t uid)
 {
@@ -88,7 +65,7 @@ void process_members(Object& object, Supervisor& supervisor, const Worker& worke
     object.number("instance", worker.instance);
     object.flag("watching", false);
     const auto& status = worker.last_status;
-    object.value("exit_code", status && status->signal == 0 ? json(status->code) : json{});
+    object.value("exit_code", status ? exit_code_of(*status) : json{});
     object.value("exit_signal", status && status->signal != 0 ? json(status->signal) : json{});
 }
 
@@ -97,7 +74,7 @@ json exits_json(const Worker& worker)
     json exits = json::array();
     for (const ExitRecord& exit : worker.exits) {
         exits.push_back({{"at", exit.at_wall_ms},
-                         {"code", exit.status.signal == 0 ? json(exit.status.code) : json{}},
+                         {"code", exit_code_of(exit.status)},
                          {"signal", exit.status.signal != 0 ? json(exit.status.signal) : json{}},
                          {"reason", exit.reason},
                          {"uptime_ms", exit.uptime.count()},
@@ -222,19 +199,6 @@ void pm2_environment(Object& object, Supervisor& supervisor, const Worker& worke
 
 } // namespace
 
-void append_json(std::string& out, std::string_view text)
-{
-    const bool plain = std::ranges::all_of(
-        text, [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; });
-    if (!plain) {
-        out += ipc::dump(json(std::string{text}));
-        return;
-    }
-    out += '"';
-    out += text;
-    out += '"';
-}
-
 void append_process(std::string& out, Supervisor& supervisor, const Worker& worker)
 {
     Object object{out};
@@ -332,7 +296,7 @@ json failures_json(const std::vector<WaitFailure>& failures)
                        {"name", failure.name},
                        {"stage", failure.stage},
                        {"reason", failure.reason},
-                       {"exit_code", status && status->signal == 0 ? json(status->code) : json{}},
+                       {"exit_code", status ? exit_code_of(*status) : json{}},
                        {"signal", status && status->signal != 0 ? json(status->signal) : json{}},
                        {"stderr", failure.errors}});
     }

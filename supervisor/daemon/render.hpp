@@ -12,9 +12,6 @@
 
 namespace cluster::supervisor {
 
-/// Appends `text` as a JSON string; bytes that are not UTF-8 become U+FFFD.
-void append_json(std::string& out, std::string_view text);
-
 /// The process object of docs/protocol.md.
 void append_process(std::string& out, Supervisor& supervisor, const Worker& worker);
 /// With the members that `describe` adds.

@@ -1,8 +1,5 @@
 #include "supervisor/daemon/store.hpp"
 
-#include "ipc/wire/attributes.hpp"
-#include "ipc/wire/rpc.hpp"
-
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 
@@ -10,123 +7,81 @@
 
 #include <fcntl.h>
 
-#include <map>
+#include <chrono>
+#include <memory>
 #include <utility>
 
 namespace cluster::supervisor {
 namespace {
 
-using ipc::json;
+constexpr std::chrono::seconds kTryAgain{1};
 
-json environment_json(const ipc::Environment& environment)
+bool is_missing(const ipc::Error& error)
 {
-    json object = json::object();
-    for (const auto& [name, value] : environment)
-        object[name] = value;
-    return object;
-}
-
-/// Everything that may throw on a text that somebody else wrote.
-SavedState read_state(const json& state)
-{
-    SavedState saved;
-    std::vector<std::shared_ptr<const ipc::Environment>> environments;
-    for (const json& entry : state.at("environments"))
-        environments.push_back(
-            std::make_shared<const ipc::Environment>(entry.get<ipc::Environment>()));
-    for (const json& entry : state.at("apps")) {
-        ipc::Diagnostics diagnostics;
-        auto spec = ipc::parse_app(entry.at("spec"), {}, diagnostics);
-        if (!spec) throw std::runtime_error(diagnostics.front().text());
-        saved.apps.push_back(
-            {.spec = std::move(*spec),
-             .inherited = environments.at(entry.at("environment").get<std::size_t>())});
-    }
-    for (const json& entry : state.at("workers")) {
-        saved.workers.push_back({.id = entry.at("id").get<int>(),
-                                 .app = entry.at("app").get<std::size_t>(),
-                                 .instance = entry.at("instance").get<int>(),
-                                 .unique_id = entry.at("unique_id").get<std::string>(),
-                                 .wanted = entry.at("wanted").get<bool>(),
-                                 .restarts = entry.at("restarts").get<int>()});
-        (void)saved.apps.at(saved.workers.back().app);
-    }
-    return saved;
+    return error.code == std::errc::no_such_file_or_directory;
 }
 
 } // namespace
 
-std::string state_text(const Supervisor& supervisor)
+ipc::Result<void> replace_file(ipc::System& system, const std::string& path,
+                               const std::string& text)
 {
-    std::map<const ipc::Environment*, std::size_t> environments;
-    std::map<const App*, std::size_t> apps;
-    json state = {{"version", kStateVersion},
-                  {"environments", json::array()},
-                  {"apps", json::array()},
-                  {"workers", json::array()}};
-    for (const auto& [id, worker] : supervisor.workers()) {
-        const ipc::Environment* inherited = worker->app->inherited.get();
-        if (environments.try_emplace(inherited, environments.size()).second)
-            state["environments"].push_back(environment_json(*inherited));
-        if (apps.try_emplace(worker->app.get(), apps.size()).second) {
-            state["apps"].push_back(
-                {{"spec", ipc::to_json(worker->spec())}, {"environment", environments[inherited]}});
-        }
-        const State now = worker->life.state;
-        // An errored one was wanted: after a reboot it gets another chance.
-        const bool wanted = !worker->waits_for.empty() ||
-                            (now != State::stopped && now != State::stopping) ||
-                            worker->life.after == After::start;
-        state["workers"].push_back({{"id", id},
-                                    {"app", apps[worker->app.get()]},
-                                    {"instance", worker->instance},
-                                    {"unique_id", worker->unique_id},
-                                    {"wanted", wanted},
-                                    {"restarts", worker->life.restarts}});
+    const std::string fresh = path + ".new";
+    auto file = system.open(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (!file) return std::unexpected(file.error());
+    for (std::size_t done = 0; done < text.size();) {
+        const auto size = system.write(file->get(), text.data() + done, text.size() - done);
+        if (!size) return ipc::fail(size.error().code, "write " + fresh);
+        done += *size;
     }
-    return ipc::dump(state) + "\n";
-}
-
-std::expected<SavedState, std::string> parse_state(std::string_view text)
-{
-    try {
-        const json state = json::parse(text);
-        if (const json version = state.at("version"); version != kStateVersion)
-            return std::unexpected("its version is " + ipc::dump(version) + ", this daemon reads " +
-                                   std::to_string(kStateVersion));
-        return read_state(state);
-    } catch (const std::exception& error) {
-        return std::unexpected(std::string{error.what()});
-    }
+    if (auto synced = system.fsync(file->get()); !synced)
+        return ipc::fail(synced.error().code, "write " + fresh);
+    // Where we are killed between the two, a reader finds the .bak.
+    if (auto kept = system.rename(path, path + ".bak"); !kept && !is_missing(kept.error()))
+        return kept;
+    return system.rename(fresh, path);
 }
 
 Store::Store(boost::asio::io_context& loop, ipc::System& system, Log& log, std::string path)
-    : loop_{loop}, system_{system}, log_{log}, path_{std::move(path)}
+    : loop_{loop}, system_{system}, log_{log}, path_{std::move(path)}, again_{loop}
 {
 }
 
 Store::~Store()
 {
-    flush();
+    (void)flush();
 }
 
 std::optional<SavedState> Store::load()
 {
-    const auto text = system_.read_file(path_);
-    if (!text && text.error().code == std::errc::no_such_file_or_directory) return std::nullopt;
-    auto state = text ? parse_state(*text) : std::unexpected(text.error().text());
-    if (state) return std::move(*state);
-    log_.error(fmt::format("state: {} cannot be used and is kept as {}.bad: {}", path_, path_,
-                           state.error()));
-    if (auto moved = system_.rename(path_, path_ + ".bad"); !moved)
-        log_.error("state: " + moved.error().text());
+    for (const std::string& path : {path_, path_ + ".bak"}) {
+        const auto text = system_.read_file(path);
+        if (!text && is_missing(text.error())) continue;
+        auto state = text ? parse_state(*text) : std::unexpected(text.error().text());
+        if (state) return std::move(*state);
+        log_.error(fmt::format("state: {} cannot be used and is kept as {}.bad: {}", path, path,
+                               state.error()));
+        if (auto moved = system_.rename(path, path + ".bad"); !moved)
+            log_.error("state: " + moved.error().text());
+    }
     return std::nullopt;
 }
 
-void Store::save(std::string text)
+void Store::save(std::string text, std::function<void()> on_disk)
 {
     next_ = std::move(text);
+    if (on_disk) waiting_.push_back(std::move(on_disk));
     if (!writing_) write_next();
+}
+
+void Store::when_saved(std::function<void()> on_disk)
+{
+    if (next_)
+        waiting_.push_back(std::move(on_disk));
+    else if (writing_)
+        in_hand_.push_back(std::move(on_disk));
+    else
+        on_disk();
 }
 
 void Store::write_next()
@@ -134,35 +89,44 @@ void Store::write_next()
     if (writer_.joinable()) writer_.join();
     if (!next_) return;
     writing_ = true;
+    again_.cancel();
+    in_hand_ = std::exchange(waiting_, {});
     writer_ = std::thread{[this, text = *std::exchange(next_, std::nullopt),
-                           guard = boost::asio::make_work_guard(loop_)] {
-        write(text);
-        boost::asio::post(loop_, [this] {
-            writing_ = false;
-            write_next();
-        });
+                           guard = boost::asio::make_work_guard(loop_)]() mutable {
+        auto result = replace_file(system_, path_, text);
+        boost::asio::post(loop_,
+                          [this, result = std::move(result), text = std::move(text)]() mutable {
+                              written(std::move(result), std::move(text));
+                          });
     }};
 }
 
-void Store::flush()
+void Store::written(ipc::Result<void> result, std::string text)
 {
-    if (writer_.joinable()) writer_.join();
-    if (next_) write(*std::exchange(next_, std::nullopt));
+    writing_ = false;
+    const std::string fault = result ? "" : result.error().text();
+    if (!fault.empty() && fault_.empty()) log_.error("state: " + fault);
+    if (fault.empty() && !fault_.empty()) log_.info("state: " + path_ + " is written again");
+    fault_ = fault;
+    for (const auto& on_disk : std::exchange(in_hand_, {}))
+        on_disk();
+    if (writing_) return; // one of them has saved again
+    if (next_ || result) return write_next();
+    next_ = std::move(text);
+    again_.expires_after(kTryAgain);
+    again_.async_wait([this](boost::system::error_code cancelled) {
+        if (!cancelled && !writing_) write_next();
+    });
 }
 
-void Store::write(const std::string& text)
+ipc::Result<void> Store::flush()
 {
-    const std::string fresh = path_ + ".new";
-    const auto say = [&](const ipc::Error& error) { log_.error("state: " + error.text()); };
-    auto file = system_.open(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (!file) return say(file.error());
-    for (std::size_t done = 0; done < text.size();) {
-        const auto size = system_.write(file->get(), text.data() + done, text.size() - done);
-        if (!size) return say(size.error());
-        done += *size;
-    }
-    if (auto synced = system_.fsync(file->get()); !synced) return say(synced.error());
-    if (auto renamed = system_.rename(fresh, path_); !renamed) return say(renamed.error());
+    if (writer_.joinable()) writer_.join();
+    if (!next_) return {};
+    auto result = replace_file(system_, path_, *std::exchange(next_, std::nullopt));
+    fault_ = result ? "" : result.error().text();
+    if (!result) log_.error("state: " + fault_);
+    return result;
 }
 
 } // namespace cluster::supervisor

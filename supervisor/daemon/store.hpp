@@ -1,16 +1,17 @@
-// The desired state on disk ($CLUSTER_HOME/state.json): what a new daemon brings back after a crash
-// or a reboot. Written whole, fsynced and renamed, by a thread of its own, so that a slow disk
-// never stops the loop; the newest text wins.
+// The state on disk ($CLUSTER_HOME/state.json): what a daemon brings back when no manager before it
+// has handed anything over, after a reboot or when both daemons were killed. Written whole, fsynced
+// and renamed, by a thread of its own, so that a slow disk never stops the loop; the newest text
+// wins. The file before it stays as `.bak`.
 #pragma once
 
 #include "ipc/base/system.hpp"
-#include "ipc/wire/app_spec.hpp"
+#include "supervisor/daemon/state.hpp"
 #include "supervisor/engine/log.hpp"
-#include "supervisor/engine/supervisor.hpp"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
-#include <memory>
+#include <functional>
 #include <optional>
 #include <string>
 #include <thread>
@@ -18,54 +19,45 @@
 
 namespace cluster::supervisor {
 
-/// Version of the file. A reader takes its own version only.
-inline constexpr int kStateVersion = 1;
-
-struct SavedWorker {
-    int id = 0;
-    std::size_t app = 0; ///< index into SavedState::apps
-    int instance = 0;
-    std::string unique_id;
-    bool wanted = true; ///< shall run
-    int restarts = 0;
-};
-struct SavedApp {
-    ipc::AppSpec spec;
-    std::shared_ptr<const ipc::Environment> inherited;
-};
-struct SavedState {
-    std::vector<SavedApp> apps;
-    std::vector<SavedWorker> workers;
-};
-
-[[nodiscard]] std::string state_text(const Supervisor& supervisor);
-/// Errors name what is wrong with the text.
-[[nodiscard]] std::expected<SavedState, std::string> parse_state(std::string_view text);
-
 class Store {
 public:
     Store(boost::asio::io_context& loop, ipc::System& system, Log& log, std::string path);
     ~Store();
 
     /// Empty when there is none. One that cannot be read is moved aside (`.bad`), never
-    /// overwritten.
+    /// overwritten, and the one before it is taken.
     std::optional<SavedState> load();
-    /// Writes soon; a later text replaces one that waits.
-    void save(std::string text);
-    /// Waits until everything is on disk.
-    void flush();
+    /// Writes soon; a later text replaces one that waits. `on_disk` is called, on the loop, when
+    /// this text or a later one is there, or has failed to get there: it is tried again each second
+    /// then.
+    void save(std::string text, std::function<void()> on_disk = {});
+    /// When all that was saved is there, or has failed to get there.
+    void when_saved(std::function<void()> on_disk);
+    /// Waits until everything is on disk. Errors: of the last write.
+    ipc::Result<void> flush();
+    /// Why the file is not as it should be; "" it is.
+    [[nodiscard]] const std::string& fault() const { return fault_; }
+    [[nodiscard]] const std::string& path() const { return path_; }
 
 private:
     void write_next();
-    void write(const std::string& text);
+    void written(ipc::Result<void> result, std::string text);
 
     boost::asio::io_context& loop_;
     ipc::System& system_;
     Log& log_;
     std::string path_;
     std::optional<std::string> next_;
+    std::vector<std::function<void()>> waiting_, in_hand_; ///< for `next_`, for what is written now
     std::thread writer_;
     bool writing_ = false;
+    std::string fault_;
+    boost::asio::steady_timer again_;
 };
+
+/// Writes a file so that at every moment the old or the new one is there whole: `path`.new, fsync,
+/// rename. The old one becomes `path`.bak.
+ipc::Result<void> replace_file(ipc::System& system, const std::string& path,
+                               const std::string& text);
 
 } // namespace cluster::supervisor

@@ -59,6 +59,11 @@ std::string find_program(const std::string& name, std::string_view path)
 /// that belongs to it alone is for its next process.
 ipc::Result<void> Supervisor::take_sockets(Worker& worker)
 {
+    if (worker.app->listeners.size() != worker.spec().listen.size()) { // declared closed
+        auto opened = declare(worker.spec(), worker.app->inherited);
+        if (!opened) return std::unexpected(opened.error());
+        change(worker, std::move(*opened));
+    }
     const auto& listeners = worker.app->listeners;
     worker.sockets.resize(listeners.size());
     for (std::size_t at = 0; at < listeners.size(); ++at) {
@@ -73,13 +78,18 @@ ipc::Result<void> Supervisor::take_sockets(Worker& worker)
         auto own = listener.own();
         if (!own) return std::unexpected(own.error());
         socket = std::move(*own);
+        recorder_->listeners();
     }
     const bool wanted = wants_probe_socket(worker.spec(), worker.spec().ready) ||
                         wants_probe_socket(worker.spec(), worker.spec().health);
-    if (!wanted) worker.probe_socket.reset();
+    if (!wanted) {
+        worker.probe_socket.reset();
+        worker.probe_kept = {};
+    }
     if (!wanted || worker.probe_socket) return {};
     auto probe = open_listener(around_.system, {.text = "127.0.0.1:0", .name = "probe"});
     if (!probe) return std::unexpected(probe.error());
+    worker.probe_kept = Kept{around_.keeper, probe->get()};
     worker.probe_socket = std::move(*probe);
     return {};
 }
@@ -90,6 +100,7 @@ void Supervisor::set_live(Worker& worker, bool live)
     const auto& listeners = worker.app->listeners;
     for (std::size_t at = 0; at < std::min(worker.sockets.size(), listeners.size()); ++at) {
         if (!worker.sockets[at] || !has_own_socket(worker, *listeners[at])) continue;
+        recorder_->listeners();
         if (auto set = listeners[at]->set_live(*worker.sockets[at], live); !set)
             around_.log.error(
                 fmt::format("{}:{} {}", worker.spec().name, worker.id, set.error().text()));
@@ -111,6 +122,7 @@ ipc::Result<ListenSockets> Supervisor::next_generation(const App& app)
         auto next = listener->add();
         if (!next) return std::unexpected(next.error());
         sockets.push_back(std::move(*next));
+        recorder_->listeners();
     }
     return sockets;
 }
@@ -121,6 +133,7 @@ void Supervisor::go_live(const App& app, const ListenSockets& sockets)
     if (node != node_handles_.end())
         if (const auto handles = node->second.lock()) handles->go_live();
     for (std::size_t at = 0; at < sockets.size(); ++at) {
+        recorder_->listeners();
         if (auto set = app.listeners[at]->make_only_live(*sockets[at]); !set)
             around_.log.error(fmt::format("{} {}", app.spec.name, set.error().text()));
     }
@@ -129,7 +142,8 @@ void Supervisor::go_live(const App& app, const ListenSockets& sockets)
 void Supervisor::tidy_listeners()
 {
     for (const auto& [address, known] : listeners_)
-        if (const auto listener = known.lock()) listener->tidy();
+        if (const auto listener = known.lock(); listener && listener->tidy())
+            recorder_->listeners();
 }
 
 std::vector<std::string> Supervisor::addresses(const Worker& worker) const
@@ -148,9 +162,21 @@ ipc::Result<void> Supervisor::prepare_serving(Worker& worker, LaunchPlan& plan,
     worker.serving.reset();
     worker.unready.clear();
     if (!Serving::is_wanted(worker.spec()) && !worker.must_listen) return {};
-    // Generations keep a call for an older process from the next one.
-    worker.serving = std::make_unique<Serving>(
-        around_.loop, around_.clock,
+    worker.serving = make_serving(worker);
+    const auto address = worker.serving->open_notify_socket(identity ? identity->uid : ::geteuid());
+    if (!address) return std::unexpected(address.error());
+    if (!address->empty()) plan.environment.push_back("NOTIFY_SOCKET=" + *address);
+    if (worker.spec().watchdog > milliseconds{0})
+        plan.environment.push_back(
+            fmt::format("WATCHDOG_USEC={}", worker.spec().watchdog.count() * 1000));
+    return {};
+}
+
+/// Generations keep a call for an older process from the next one.
+std::unique_ptr<Serving> Supervisor::make_serving(const Worker& worker)
+{
+    return std::make_unique<Serving>(
+        around_.loop, around_.clock, around_.keeper,
         std::shared_ptr<const ipc::AppSpec>{worker.app, &worker.app->spec},
         Serving::Calls{
             .ready = for_process(worker, [this](Worker& found) { happen(found, Event::ready); }),
@@ -164,30 +190,33 @@ ipc::Result<void> Supervisor::prepare_serving(Worker& worker, LaunchPlan& plan,
             .sick =
                 [this, key = worker.key](const std::string& why) {
                     if (Worker* found = find_row(key)) on_sick(*found, why);
-                }});
-    const auto address = worker.serving->open_notify_socket(identity ? identity->uid : ::geteuid());
-    if (!address) return std::unexpected(address.error());
-    if (!address->empty()) plan.environment.push_back("NOTIFY_SOCKET=" + *address);
-    if (worker.spec().watchdog > milliseconds{0})
-        plan.environment.push_back(
-            fmt::format("WATCHDOG_USEC={}", worker.spec().watchdog.count() * 1000));
-    return {};
+                },
+            .changed = for_process(worker, [this](Worker& found) {
+                recorder_->row(found);
+                recorder_->flush();
+            })});
 }
 
 void Supervisor::start_serving(Worker& worker, const std::optional<Identity>& identity)
 {
     if (!worker.serving) return happen(worker, Event::ready);
-    if (worker.serving->reads_output()) {
-        for (LogStream* stream : {worker.out.get(), worker.err.get()})
-            stream->set_tap(
-                [this, key = worker.key, kind = stream->kind()](std::string_view bytes) {
-                    Worker* found = find_row(key);
-                    if (found && found->serving) found->serving->on_output(kind, bytes);
-                });
-    }
+    read_output(worker);
     worker.serving->start({.ready = means_of(worker, worker.spec().ready, identity),
                            .health = means_of(worker, worker.spec().health, identity)},
                           worker.must_listen);
+}
+
+/// For the probes that look at what it writes.
+void Supervisor::read_output(Worker& worker)
+{
+    if (!worker.serving->reads_output()) return;
+    for (LogStream* stream : {worker.out.get(), worker.err.get()}) {
+        if (!stream) continue;
+        stream->set_tap([this, key = worker.key, kind = stream->kind()](std::string_view bytes) {
+            Worker* found = find_row(key);
+            if (found && found->serving) found->serving->on_output(kind, bytes);
+        });
+    }
 }
 
 /// It is on its way out: what it says and answers is of no interest any more.

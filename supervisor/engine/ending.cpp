@@ -34,6 +34,8 @@ std::string describe(const ipc::ExitStatus& status, milliseconds uptime)
                                   : fmt::format("{} s", uptime.count() / 1000);
     if (status.signal != 0)
         return fmt::format("killed by {} after {}", signal_name(status.signal), after);
+    if (status == ipc::kUnknownExit)
+        return fmt::format("ended after {} at most, unseen by any daemon", after);
     return fmt::format("exited with code {} after {}", status.code, after);
 }
 
@@ -99,9 +101,12 @@ void Supervisor::begin_stop(Worker& worker)
 /// PM2: with shutdown_with_message there is no signal at all.
 void Supervisor::ask_to_end(Worker& worker)
 {
+    recorder_->flush();
     const bool told = worker.spec().shutdown_with_message && worker.node &&
                       worker.node->send_message("\"shutdown\"");
     if (!told) signal_all(members(worker), worker.spec().kill_signal);
+    worker.told = true;
+    recorder_->row(worker);
 }
 
 void Supervisor::kill_tree(Worker& worker)
@@ -116,19 +121,25 @@ void Supervisor::kill_tree(Worker& worker)
 
 void Supervisor::on_exit(Worker& worker)
 {
-    const auto status = around_.system.wait(worker.pid);
-    // The pidfd may tell of the first thread's end while others are still going.
-    if (status && !*status) return watch_exit(worker);
-    logs_.drain(*worker.out);
-    logs_.drain(*worker.err);
-    record_exit(worker, status ? **status : ipc::ExitStatus{});
+    const auto status = exit_status(worker);
+    if (!status) return;
+    if (worker.out) logs_.drain(*worker.out);
+    if (worker.err) logs_.drain(*worker.err);
+    record_exit(worker, *status);
     set_live(worker, false);
     worker.exit_watch.reset();
     worker.drain.reset();
     worker.draining = false;
     stop_serving(worker);
     worker.node.reset();
-    worker.pid = 0;
+    const pid_t pid = std::exchange(worker.pid, 0);
+    recorder_->row(worker);
+    recorder_->flush();
+    // Only now: until it was written down, the kernel had to remember how it ended.
+    if (worker.adopted)
+        recorder_->end_known(pid, worker.start_time);
+    else
+        (void)around_.system.wait(pid);
     sampler_.forget(worker.id);
     settle_exit(worker);
 }
@@ -183,7 +194,8 @@ void Supervisor::sweep_later(Worker& worker)
     worker.sweep.async_wait(
         [this, key = worker.key, generation = worker.generation](error_code cancelled) {
             Worker* found = cancelled ? nullptr : find_row(key);
-            if (!found || found->generation != generation) return;
+            // Gone already, and about to be started again.
+            if (!found || found->generation != generation || found->tree == 0) return;
             const bool overdue =
                 found->tree_killed && around_.clock.now() - found->kill_sent_at > kUnkillableAfter;
             if (overdue) return happen(*found, Event::unkillable);

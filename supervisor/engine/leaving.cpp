@@ -9,6 +9,7 @@
 //   instead of kill_timeout where that is longer. Its idle connections are closed from outside.
 #include "supervisor/engine/supervisor.hpp"
 
+#include "supervisor/sys/keeper.hpp"
 #include "supervisor/sys/listeners.hpp"
 
 #include <fmt/format.h>

@@ -7,9 +7,18 @@
 
 namespace cluster::supervisor {
 
-Listener::Listener(ipc::ListenAddress address, ipc::UniqueFd first) : address_{std::move(address)}
+Listener::Listener(ipc::ListenAddress address, Keeper& keeper, ipc::UniqueFd first)
+    : address_{std::move(address)}, keeper_{keeper}
 {
-    sockets_.push_back(std::make_shared<ListenSocket>(std::move(first), true));
+    sockets_.push_back(std::make_shared<ListenSocket>(keeper_, std::move(first), true));
+}
+
+Listener::Listener(ipc::ListenAddress address, Keeper& keeper,
+                   std::vector<std::pair<ipc::UniqueFd, bool>> sockets_and_live)
+    : address_{std::move(address)}, keeper_{keeper}
+{
+    for (auto& [fd, live] : sockets_and_live)
+        sockets_.push_back(std::make_shared<ListenSocket>(keeper_, std::move(fd), live));
 }
 
 std::string Listener::bound_address() const
@@ -36,7 +45,8 @@ ipc::Result<std::shared_ptr<ListenSocket>> Listener::add()
 {
     auto joined = join_listener(address_, sockets_.front()->fd.get());
     if (!joined) return std::unexpected(joined.error());
-    return sockets_.emplace_back(std::make_shared<ListenSocket>(std::move(*joined), false));
+    return sockets_.emplace_back(
+        std::make_shared<ListenSocket>(keeper_, std::move(*joined), false));
 }
 
 bool Listener::has(const ListenSocket& socket) const
@@ -70,7 +80,7 @@ ipc::Result<void> Listener::steer()
     return live.empty() ? ipc::Result<void>{} : supervisor::steer(sockets_.front()->fd.get(), live);
 }
 
-void Listener::tidy()
+bool Listener::tidy()
 {
     const auto count = sockets_.size();
     for (std::size_t at = 0; at < sockets_.size() && sockets_.size() > 1;) {
@@ -85,8 +95,10 @@ void Listener::tidy()
         sockets_[at] = sockets_.back(); // as the kernel fills the gap
         sockets_.pop_back();
     }
+    if (sockets_.size() == count) return false;
     // A choice made by number means somebody else now.
-    if (sockets_.size() != count && !is_unix()) (void)steer();
+    if (!is_unix()) (void)steer();
+    return true;
 }
 
 } // namespace cluster::supervisor

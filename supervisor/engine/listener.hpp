@@ -8,21 +8,31 @@
 #include "ipc/base/system.hpp"
 #include "ipc/base/unique_fd.hpp"
 #include "ipc/wire/app_spec.hpp"
+#include "supervisor/sys/keeper.hpp"
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace cluster::supervisor {
 
 struct ListenSocket {
+    ListenSocket(Keeper& keeper, ipc::UniqueFd opened, bool is_live)
+        : fd{std::move(opened)}, kept{keeper, fd.get()}, live{is_live}
+    {
+    }
     ipc::UniqueFd fd;
+    Kept kept;
     bool live = false; ///< gets new connections
 };
 
 class Listener {
 public:
     /// `first` listens already, and is live.
-    Listener(ipc::ListenAddress address, ipc::UniqueFd first);
+    Listener(ipc::ListenAddress address, Keeper& keeper, ipc::UniqueFd first);
+    /// As they were when a daemon before us had them, in the kernel's order; at least one.
+    Listener(ipc::ListenAddress address, Keeper& keeper,
+             std::vector<std::pair<ipc::UniqueFd, bool>> sockets_and_live);
 
     [[nodiscard]] const ipc::ListenAddress& address() const { return address_; }
     /// A port that the kernel chose is told; the path of a unix socket is as declared.
@@ -37,16 +47,21 @@ public:
     ipc::Result<std::shared_ptr<ListenSocket>> add();
 
     [[nodiscard]] bool has(const ListenSocket& socket) const;
+    [[nodiscard]] const std::vector<std::shared_ptr<ListenSocket>>& sockets() const
+    {
+        return sockets_;
+    }
     /// Errors: the kernel's, which then goes on as before.
     ipc::Result<void> set_live(ListenSocket& socket, bool live);
     ipc::Result<void> make_only_live(ListenSocket& socket);
-    /// Closes what nobody else holds, except the last one.
-    void tidy();
-
-private:
+    /// Closes what nobody else holds, except the last one. True when there was any.
+    bool tidy();
+    /// Tells the kernel once more who is live.
     ipc::Result<void> steer();
 
+private:
     ipc::ListenAddress address_;
+    Keeper& keeper_;
     std::vector<std::shared_ptr<ListenSocket>> sockets_; ///< in the kernel's order
 };
 

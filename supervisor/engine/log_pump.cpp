@@ -39,7 +39,7 @@ std::string parent_of(const std::string& path)
 LogStream::LogStream(LogPump& pump, int worker, StreamKind kind, ipc::UniqueFd pipe,
                      std::shared_ptr<LogSink> sink)
     : pump_{pump}, worker_{worker}, kind_{kind}, pipe_{pump.loop_, pipe.get()},
-      sink_{std::move(sink)}
+      kept_{pump.keeper_, pipe.get()}, sink_{std::move(sink)}
 {
     (void)pipe.release(); // the descriptor owns it now
     ++sink_->streams;
@@ -58,9 +58,10 @@ Result<ipc::UniqueFd> LogStream::open_for_worker()
     return pump_.system_.open("/proc/self/fd/" + std::to_string(pipe_.native_handle()), O_RDWR);
 }
 
-LogPump::LogPump(asio::io_context& loop, ipc::System& system, const ipc::Clock& clock,
-                 Complaint complain)
-    : loop_{loop}, system_{system}, clock_{clock}, complain_{std::move(complain)}, timer_{loop}
+LogPump::LogPump(asio::io_context& loop, ipc::System& system, Keeper& keeper,
+                 const ipc::Clock& clock, Complaint complain)
+    : loop_{loop}, system_{system}, keeper_{keeper}, clock_{clock}, complain_{std::move(complain)},
+      timer_{loop}
 {
 }
 
@@ -81,6 +82,20 @@ LogPump::open(int worker, StreamKind kind, const std::string& path, std::pair<ui
     if (!both) return std::unexpected(both.error());
     std::unique_ptr<LogStream> stream{
         new LogStream(*this, worker, kind, std::move(*both), std::move(*sink))};
+    watch(*stream);
+    return stream;
+}
+
+Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind,
+                                                  const std::string& path, ipc::UniqueFd pipe)
+{
+    auto sink = open_sink(path);
+    if (!sink) return std::unexpected(sink.error());
+    std::unique_ptr<LogStream> stream{
+        new LogStream(*this, worker, kind, std::move(pipe), std::move(*sink))};
+    // Whose line it is that stands open at the end is known only where nobody else writes.
+    LogSink& shared = *stream->sink_;
+    shared.writer = shared.streams == 1 ? stream.get() : nullptr;
     watch(*stream);
     return stream;
 }

@@ -16,6 +16,7 @@
 #include "ipc/base/clock.hpp"
 #include "ipc/base/system.hpp"
 #include "ipc/base/unique_fd.hpp"
+#include "supervisor/sys/keeper.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -60,6 +61,8 @@ public:
     [[nodiscard]] const std::string& path() const { return sink_->path; }
     [[nodiscard]] int fd() { return pipe_.native_handle(); }
     [[nodiscard]] StreamKind kind() const { return kind_; }
+    /// Of the pipe: what a daemon after us finds it by.
+    [[nodiscard]] std::uint64_t inode() const { return kept_.inode(); }
     /// Gets the bytes just written of this stream, at most 64 KiB at a time; empty: none. It runs
     /// in the midst of the pump's work: it must not touch the pump, a stream or a tap.
     void set_tap(std::function<void(std::string_view bytes)> tap) { tap_ = std::move(tap); }
@@ -77,6 +80,7 @@ private:
     int worker_;
     StreamKind kind_;
     boost::asio::posix::stream_descriptor pipe_;
+    Kept kept_;
     std::shared_ptr<LogSink> sink_;
     std::function<void(std::string_view bytes)> tap_;
     bool active_ = false;                           ///< in the pump's list of streams to look at
@@ -90,13 +94,18 @@ public:
     /// Where a sink's trouble goes (the daemon's own log).
     using Complaint = std::function<void(const std::string& text)>;
 
-    LogPump(boost::asio::io_context& loop, ipc::System& system, const ipc::Clock& clock,
-            Complaint complain);
+    LogPump(boost::asio::io_context& loop, ipc::System& system, Keeper& keeper,
+            const ipc::Clock& clock, Complaint complain);
 
     /// Makes the pipe and opens (creates) the file, missing folders included. The pipe belongs to
     /// `owner` when given, so that a worker of another user can reopen its own /dev/stdout.
     ipc::Result<std::unique_ptr<LogStream>>
     open(int worker, StreamKind kind, const std::string& path, std::pair<uid_t, gid_t> owner);
+
+    /// Goes on with the pipe of a worker that a daemon before us has started, in the middle of a
+    /// line if that is where it is. `pipe` is open for both, and does not block.
+    ipc::Result<std::unique_ptr<LogStream>> adopt(int worker, StreamKind kind,
+                                                  const std::string& path, ipc::UniqueFd pipe);
 
     /// Writes out all that the worker has left in the pipe; its last line counts as finished.
     void drain(LogStream& stream);
@@ -141,6 +150,7 @@ private:
 
     boost::asio::io_context& loop_;
     ipc::System& system_;
+    Keeper& keeper_;
     const ipc::Clock& clock_;
     Complaint complain_;
     Tap tap_;

@@ -1,9 +1,16 @@
 #include "supervisor/engine/node_channel.hpp"
 
+#include "supervisor/engine/node_saved.hpp"
 #include "supervisor/sys/fd_channel.hpp"
+#include "supervisor/sys/keeper.hpp"
 
+#include <boost/asio/post.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
 #include <array>
-#include <chrono>
+#include <span>
 #include <utility>
 #include <variant>
 
@@ -11,11 +18,14 @@ namespace cluster::supervisor {
 namespace {
 
 using boost::system::error_code;
+using nlohmann::json;
 using Descriptor = boost::asio::posix::stream_descriptor;
 
-constexpr std::size_t kReadBytes = 64UL << 10U;
 /// After each full buffer: a worker that never stops talking gets 32 MB/s, the others the rest.
 constexpr std::chrono::milliseconds kBreath{2};
+/// Half a line is looked at again after pauses that double up to this one. Node's own lines come
+/// whole; what takes longer may have no room for its other half, and is taken out bit by bit.
+constexpr std::chrono::milliseconds kLongestLook{256};
 /// As Node's own primary does (MAX_HANDLE_RETRANSMISSIONS).
 constexpr int kMaxLosses = 3;
 
@@ -25,20 +35,69 @@ bool must_wait(const ipc::Error& error)
 }
 
 /// One for all channels: nothing stays in it between two reads.
-std::array<char, kReadBytes>& read_buffer()
+std::array<char, NodeChannel::kMaxLineBytes>& read_buffer()
 {
-    static std::array<char, kReadBytes> buffer;
+    static std::array<char, NodeChannel::kMaxLineBytes> buffer;
     return buffer;
 }
 
 } // namespace
 
-NodeChannel::NodeChannel(boost::asio::io_context& loop, ipc::UniqueFd ours, OnMessage on_message,
-                         OnEnd on_end)
-    : socket_{loop, ours.release()}, pause_{loop}, on_message_{std::move(on_message)},
-      on_end_{std::move(on_end)}
+std::optional<NodeChannel::Past> NodeChannel::Past::read(const json& saved)
 {
+    SavedObject from{saved};
+    Past past{.marked = from.flag("marked"), .unsent = {}};
+    for (const json& entry : from.list("unsent")) {
+        SavedObject line{entry};
+        past.unsent.push_back({.text = line.text("line"),
+                               .sent = line.number<std::size_t>("sent"),
+                               .handle = line.number<std::uint64_t>("handle"),
+                               .overtakes = line.flag("overtakes")});
+        if (!line.good() || past.unsent.back().sent >= past.unsent.back().text.size())
+            return std::nullopt;
+    }
+    if (!from.good()) return std::nullopt;
+    return past;
+}
+
+NodeChannel::NodeChannel(boost::asio::io_context& loop, ipc::UniqueFd ours, Calls calls)
+    : socket_{loop}, pause_{loop}, calls_{std::move(calls)}, ended_{!ours}
+{
+    if (ended_) return;
+    socket_.assign(ours.release());
     read_on();
+}
+
+NodeChannel::NodeChannel(boost::asio::io_context& loop, ipc::UniqueFd ours, Calls calls, Past past,
+                         const HandleOf& handle_of)
+    : NodeChannel{loop, std::move(ours), std::move(calls)}
+{
+    marked_ = past.marked;
+    if (ended_) return;
+    for (Past::Line& line : past.unsent) {
+        Out out{.line = std::move(line.text), .overtakes = line.overtakes, .sent = line.sent};
+        if (line.handle != 0) out.handle = handle_of(line.handle);
+        if (line.handle != 0 && !out.handle) continue;
+        count(out);
+        unsent_.push_back(std::move(out));
+    }
+    boost::asio::post(loop, [this, alive = std::weak_ptr{alive_}] {
+        if (!alive.expired()) flush();
+    });
+}
+
+json NodeChannel::saved() const
+{
+    json lines = json::array();
+    for (const Out& out : unsent_) {
+        if (!out.matters()) continue;
+        const bool with_handle = out.handle && out.sent == 0; // it goes with the first byte
+        lines.push_back({{"line", out.line},
+                         {"sent", out.sent},
+                         {"handle", with_handle ? inode_of(out.handle->get()) : 0},
+                         {"overtakes", out.overtakes}});
+    }
+    return {{"marked", marked_}, {"unsent", std::move(lines)}};
 }
 
 void NodeChannel::send(std::string line)
@@ -60,7 +119,7 @@ void NodeChannel::push(Out out)
 {
     if (ended_) return;
     if (marked_ && !out.plain) out.line.insert(out.line.begin(), kBunMark);
-    unsent_bytes_ += out.line.size();
+    count(out);
     unsent_.push_back(std::move(out));
     flush();
 }
@@ -69,13 +128,39 @@ void NodeChannel::push(Out out)
 void NodeChannel::put_first(Out out)
 {
     if (marked_ && out.overtakes) out.line.insert(out.line.begin(), kBunMark);
-    unsent_bytes_ += out.line.size();
+    count(out);
     const bool begun = !unsent_.empty() && unsent_.front().sent > 0;
     unsent_.insert(unsent_.begin() + (begun ? 1 : 0), std::move(out));
     flush();
 }
 
+void NodeChannel::count(const Out& out)
+{
+    unsent_bytes_ += out.line.size();
+    if (!out.plain) answer_bytes_ += out.line.size();
+}
+
+void NodeChannel::uncount(const Out& out)
+{
+    unsent_bytes_ -= out.line.size();
+    if (!out.plain) answer_bytes_ -= out.line.size();
+}
+
 void NodeChannel::flush()
+{
+    write_on();
+    look_for_change();
+}
+
+/// Nearly always everything goes out at once, and there is nothing to be written down.
+void NodeChannel::look_for_change()
+{
+    const auto count = static_cast<std::size_t>(std::ranges::count_if(unsent_, &Out::matters));
+    const std::pair now{count, unsent_.empty() ? 0 : unsent_.front().sent};
+    if (std::exchange(told_, now) != now && calls_.changed) calls_.changed();
+}
+
+void NodeChannel::write_on()
 {
     while (!ended_ && !writing_ && !unsent_.empty()) {
         const Out& front = unsent_.front();
@@ -94,7 +179,7 @@ bool NodeChannel::write_front()
     if (!sent && !must_wait(sent.error())) {
         // The worker is gone. Reading tells so too, and first hands out what it had still said.
         unsent_.clear();
-        unsent_bytes_ = 0;
+        unsent_bytes_ = answer_bytes_ = 0;
         return false;
     }
     front.sent += sent.value_or(0);
@@ -117,7 +202,7 @@ void NodeChannel::on_written()
 {
     Out done = std::move(unsent_.front());
     unsent_.pop_front();
-    unsent_bytes_ -= done.line.size();
+    uncount(done);
     if (done.handle) under_way_ = std::move(done);
 }
 
@@ -136,11 +221,10 @@ void NodeChannel::on_lost()
     flush(); // the app never hears; a Node primary gives up here too
 }
 
-/// What was read while our answers stood unread comes first, then what the worker says next.
 void NodeChannel::read_on()
 {
-    if (ended_ || reading_ || !take_lines()) return;
-    if (full()) return; // goes on when there is room again
+    if (ended_ || reading_) return;
+    if (answer_bytes_ > kMaxUnsentBytes) return; // goes on when there is room again
     reading_ = true;
     socket_.async_wait(Descriptor::wait_read,
                        [this, alive = std::weak_ptr{alive_}](error_code cancelled) {
@@ -150,10 +234,10 @@ void NodeChannel::read_on()
                        });
 }
 
-void NodeChannel::read_later()
+void NodeChannel::read_after(std::chrono::milliseconds pause)
 {
     reading_ = true;
-    pause_.expires_after(kBreath);
+    pause_.expires_after(pause);
     pause_.async_wait([this, alive = std::weak_ptr{alive_}](error_code cancelled) {
         if (cancelled || alive.expired()) return;
         reading_ = false;
@@ -164,38 +248,58 @@ void NodeChannel::read_later()
 void NodeChannel::on_readable()
 {
     auto& buffer = read_buffer();
-    const auto received = receive_bytes(socket_.native_handle(), buffer);
-    if (!received && must_wait(received.error())) return read_on();
-    if (!received || received->size == 0) return end();
-    if (received->handles) put_first({.line = node_handle_taken(), .overtakes = true});
-    take_bytes({buffer.data(), received->size});
-    if (received->size < buffer.size()) return read_on();
-    if (take_lines()) read_later();
+    const auto seen = peek_bytes(socket_.native_handle(), buffer);
+    // Never at once: the worker has this end too, and could make it ready with nothing to be seen.
+    if (!seen && must_wait(seen.error())) return read_after(kBreath);
+    if (!seen || seen->size == 0) return end();
+    // Behind bytes that came with a descriptor nothing is seen until they are taken out.
+    const bool whole_lines = !seen->handles && patience_ < kLongestLook;
+    const auto done = take_window({buffer.data(), seen->size}, whole_lines);
+    if (!done) return;
+    if (*done == 0) {
+        if (answer_bytes_ > kMaxUnsentBytes) return;
+        patience_ = std::max(kBreath, 2 * patience_);
+        return read_after(patience_);
+    }
+    patience_ = {};
+    reading_ = true;
+    // Behind everything that the callbacks have put off until after their turn.
+    boost::asio::post(socket_.get_executor(), [this, alive = std::weak_ptr{alive_}, size = *done,
+                                               flooded = seen->size == buffer.size()] {
+        if (!alive.expired()) consume(size, flooded);
+    });
 }
 
-void NodeChannel::take_bytes(std::string_view bytes)
+std::optional<std::size_t> NodeChannel::take_window(std::string_view window, bool whole_lines)
 {
-    while (!bytes.empty()) {
-        if (!skipping_) {
-            if (lines_.push(bytes)) return;
-            skipping_ = true;
-        }
-        const std::size_t newline = bytes.find('\n');
-        if (newline == std::string_view::npos) return;
+    std::size_t done = 0;
+    if (skipping_) {
+        const std::size_t newline = window.find('\n');
+        if (newline == std::string_view::npos) return window.size();
         skipping_ = false;
-        bytes.remove_prefix(newline + 1);
+        done = newline + 1;
     }
+    while (answer_bytes_ <= kMaxUnsentBytes) {
+        const std::size_t newline = window.find('\n', done);
+        if (newline == std::string_view::npos)
+            return take_rest(window.substr(done), whole_lines) ? window.size() : done;
+        const std::string_view line = window.substr(done, newline - done);
+        done = newline + 1;
+        if (!take_line(line)) return std::nullopt;
+    }
+    return done;
 }
 
-bool NodeChannel::take_lines()
+/// False when a callback has destroyed this channel.
+bool NodeChannel::take_line(std::string_view line)
 {
-    while (!full()) {
-        const auto line = lines_.next();
-        if (!line) return true;
-        if (line->starts_with(kBunMark)) marked_ = true;
-        if (!take(parse_node_message(*line))) return false;
-    }
-    return true;
+    const std::string begin = std::exchange(held_, {});
+    if (begin.size() + line.size() > kMaxLineBytes) return true;
+    const std::string whole = begin.empty() ? std::string{} : begin + std::string{line};
+    if (!whole.empty()) line = whole;
+    if (line.starts_with(kBunMark) && !std::exchange(marked_, true) && calls_.changed)
+        calls_.changed();
+    return take(parse_node_message(line));
 }
 
 bool NodeChannel::take(const NodeMessage& message)
@@ -206,19 +310,46 @@ bool NodeChannel::take(const NodeMessage& message)
         on_lost();
     } else {
         const std::weak_ptr alive{alive_};
-        on_message_(message);
+        calls_.message(message);
         return !alive.expired();
     }
     return true;
 }
 
+/// True when what is no whole line is taken out all the same.
+bool NodeChannel::take_rest(std::string_view rest, bool whole_lines)
+{
+    const bool too_long = held_.size() + rest.size() >= kMaxLineBytes;
+    if (whole_lines && held_.empty() && !too_long) return false;
+    held_ += rest;
+    if (too_long) held_.clear();
+    skipping_ = too_long;
+    return true;
+}
+
+void NodeChannel::consume(std::size_t size, bool flooded)
+{
+    reading_ = false;
+    const std::span buffer{read_buffer()};
+    while (size > 0) {
+        const auto received = receive_bytes(socket_.native_handle(), buffer.first(size));
+        if (!received || received->size == 0) break; // the next look tells why
+        size -= received->size;
+        if (received->handles) put_first({.line = node_handle_taken(), .overtakes = true});
+    }
+    if (flooded) return read_after(kBreath);
+    read_on();
+}
+
 void NodeChannel::end()
 {
     ended_ = true;
-    socket_.close();
+    boost::system::error_code ignored;
+    socket_.close(ignored);
     unsent_.clear();
+    unsent_bytes_ = answer_bytes_ = 0;
     under_way_.reset();
-    on_end_();
+    calls_.end();
 }
 
 } // namespace cluster::supervisor

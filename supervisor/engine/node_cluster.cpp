@@ -1,12 +1,14 @@
 #include "supervisor/engine/node_cluster.hpp"
 
+#include "supervisor/engine/node_saved.hpp"
 #include "supervisor/engine/worker.hpp"
 #include "supervisor/sys/listeners.hpp"
 #include "supervisor/sys/node_listener.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cerrno>
-#include <limits>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -15,6 +17,10 @@ namespace cluster::supervisor {
 namespace {
 
 using boost::system::error_code;
+using nlohmann::json;
+
+/// A worker that has been asked to disconnect closes its servers within this time, unless it hangs.
+constexpr std::chrono::milliseconds kTimeToClose{200};
 
 template <class... Handlers>
 struct Overloaded : Handlers... {
@@ -40,14 +46,144 @@ bool is_node_cluster(const ipc::AppSpec& spec)
     return spec.exec_mode == ipc::ExecMode::cluster && has_node_channel(spec);
 }
 
-NodeMember::NodeMember(boost::asio::io_context& loop, ipc::UniqueFd ours,
+struct NodeMember::Past {
+    struct Open {
+        NodeAddress address;
+        std::uint64_t handle = 0; ///< inode
+        std::string data;
+        bool listening = false;
+    };
+    std::uint64_t channel = 0; ///< inode
+    NodeChannel::Past line{};
+    unsigned generation = 0;
+    NodeOwner owner{};
+    std::vector<Open> open{};
+    std::vector<Served> served{};
+    std::vector<std::uint16_t> ports{};
+    bool listened = false, draining = false, said = false;
+};
+
+NodeMember::NodeMember(boost::asio::io_context& loop, Keeper& keeper, ipc::UniqueFd ours,
                        std::shared_ptr<NodeHandles> handles, NodeOpener opener, NodeEvents events)
-    : handles_{std::move(handles)}, opener_{std::move(opener)}, events_{std::move(events)},
-      limit_{loop},
-      channel_{loop, std::move(ours), [this](const NodeMessage& message) { on_message(message); },
-               [this] { on_end(); }}
+    : NodeMember{
+          loop,  keeper, std::move(ours), std::move(handles), std::move(opener), std::move(events),
+          Past{}}
 {
-    if (handles_) handles_->add_member(*this);
+}
+
+NodeMember::NodeMember(boost::asio::io_context& loop, Keeper& keeper, ipc::UniqueFd ours,
+                       std::shared_ptr<NodeHandles> handles, NodeOpener opener, NodeEvents events,
+                       Past past)
+    : handles_{std::move(handles)}, opener_{std::move(opener)}, events_{std::move(events)},
+      served_{std::move(past.served)}, tcp_ports_{past.ports.begin(), past.ports.end()},
+      listened_{past.listened}, draining_{past.draining}, said_{past.said}, limit_{loop},
+      grace_{loop}, kept_{ours ? Kept{keeper, ours.get()} : Kept{}},
+      channel_{loop, std::move(ours),
+               NodeChannel::Calls{.message = [this](const NodeMessage& said) { on_message(said); },
+                                  .end = [this] { on_end(); },
+                                  .changed = [this] { changed(); }},
+               std::move(past.line), [this](std::uint64_t inode) {
+                   const auto handle = handles_ ? handles_->find(inode) : nullptr;
+                   return std::shared_ptr<const ipc::UniqueFd>{handle,
+                                                               handle ? &handle->socket : nullptr};
+               }}
+{
+    if (!handles_) return;
+    for (const Past::Open& was : past.open)
+        open_[node_key(was.address)] = {.address = was.address,
+                                        .handle = find_again(was.address, was.handle, was.data),
+                                        .listening = was.listening};
+    handles_->add_member(*this);
+}
+
+std::shared_ptr<NodeHandle> NodeMember::find_again(const NodeAddress& address, std::uint64_t inode,
+                                                   const std::string& data)
+{
+    if (address.type != NodeAddressType::descriptor) return handles_->find(inode);
+    return handles_->get({.seq = 0, .address = address, .data = data}, opener_, {})
+        .value_or(nullptr);
+}
+
+json NodeMember::saved() const
+{
+    json open = json::array();
+    for (const auto& [key, server] : open_) {
+        const auto& handle = server.handle;
+        open.push_back({{"address", saved_address(server.address)},
+                        {"handle", handle ? inode_of(handle->socket.get()) : 0},
+                        {"data", handle ? handle->data : "null"},
+                        {"listening", server.listening}});
+    }
+    json served = json::array();
+    for (const Served& server : served_)
+        served.push_back({{"key", server.key}, {"place", server.place}, {"port", server.tcp_port}});
+    return {{"channel", {{"inode", kept_.inode()}}},
+            {"line", channel_.saved()},
+            {"generation", opener_.generation},
+            {"owner", saved_owner(opener_.owner)},
+            {"open", std::move(open)},
+            {"served", std::move(served)},
+            {"ports", tcp_ports_},
+            {"listened", listened_},
+            {"draining", draining_},
+            {"said", said_}};
+}
+
+std::optional<NodeMember::Past> NodeMember::read(const json& saved)
+{
+    SavedObject from{saved};
+    const json* const channel = from.object("channel");
+    const json* const line = from.object("line");
+    if (!channel || !line) return std::nullopt;
+    SavedObject descriptor{*channel};
+    auto unsent = NodeChannel::Past::read(*line);
+    const auto owner = read_owner(from.object("owner"));
+    if (!unsent || !owner) return std::nullopt;
+    Past past{.channel = descriptor.number<std::uint64_t>("inode"),
+              .line = std::move(*unsent),
+              .generation = from.number<unsigned>("generation"),
+              .owner = *owner,
+              .listened = from.flag("listened"),
+              .draining = from.flag("draining"),
+              .said = from.flag("said")};
+    bool good = descriptor.good();
+    for (const json& entry : from.list("open")) {
+        SavedObject open{entry};
+        const auto address = read_address(open.object("address"));
+        if (!address) return std::nullopt;
+        past.open.push_back({.address = *address,
+                             .handle = open.number<std::uint64_t>("handle"),
+                             .data = open.text("data"),
+                             .listening = open.flag("listening")});
+        good = good && open.good();
+    }
+    for (const json& entry : from.list("served")) {
+        SavedObject served{entry};
+        past.served.push_back({.key = served.text("key"),
+                               .place = served.text("place"),
+                               .tcp_port = served.number<std::uint16_t>("port")});
+        good = good && served.good();
+    }
+    for (const json& entry : from.list("ports")) {
+        if (!entry.is_number_unsigned() || entry > 0xffff) return std::nullopt;
+        past.ports.push_back(entry.get<std::uint16_t>());
+    }
+    if (!good || !from.good()) return std::nullopt;
+    return past;
+}
+
+ipc::Result<std::unique_ptr<NodeMember>>
+NodeMember::restore(boost::asio::io_context& loop, Keeper& keeper, const json& saved, KeptFds& kept,
+                    std::shared_ptr<NodeHandles> handles, NodeOpener opener, NodeEvents events)
+{
+    auto past = read(saved);
+    if (!past) return ipc::fail(EINVAL, "what is saved of a Node worker");
+    opener.generation = past->generation;
+    opener.owner = past->owner;
+    ipc::UniqueFd ours = kept.take(past->channel);
+    return std::unique_ptr<NodeMember>{new NodeMember(loop, keeper, std::move(ours),
+                                                      std::move(handles), std::move(opener),
+                                                      std::move(events), std::move(*past))};
 }
 
 NodeMember::~NodeMember()
@@ -60,7 +196,7 @@ std::vector<std::uint64_t> NodeMember::retired_sockets() const
 {
     std::vector<std::uint64_t> inodes;
     for (const auto& [key, open] : open_) {
-        if (!open.handle->group || open.handle->live) return {};
+        if (!open.handle || !open.handle->group || open.handle->live) return {};
         inodes.push_back(inode_of(open.handle->socket.get()));
     }
     return inodes;
@@ -72,16 +208,41 @@ bool NodeMember::drain(std::chrono::milliseconds limit, std::function<void()> on
     if (!draining_) {
         if (open_.empty() || !all_listen()) return false;
         draining_ = true;
-        channel_.send(node_disconnect());
+        changed();
+        say_disconnect();
+    } else if (!said_) {
+        say_disconnect_unless_said();
     }
     on_drained_.push_back(std::move(on_done));
     limit_.expires_after(limit);
     limit_.async_wait([this, alive = std::weak_ptr{alive_}](error_code cancelled) {
         if (cancelled || alive.expired()) return;
         // One that had ended already when a later drain moved the limit comes all the same.
-        if (limit_.expiry() <= std::chrono::steady_clock::now()) on_end();
+        if (limit_.expiry() <= std::chrono::steady_clock::now()) on_drained();
     });
     return true;
+}
+
+void NodeMember::say_disconnect()
+{
+    said_ = true;
+    channel_.send(node_disconnect());
+    changed();
+}
+
+/// A manager before us wanted to, and died before it could write down that it had. If it had, the
+/// worker closes its servers any moment now.
+void NodeMember::say_disconnect_unless_said()
+{
+    grace_.expires_after(kTimeToClose);
+    grace_.async_wait([this, alive = std::weak_ptr{alive_}](error_code cancelled) {
+        if (!cancelled && !alive.expired() && !said_) say_disconnect();
+    });
+}
+
+void NodeMember::changed() const
+{
+    if (events_.on_change) events_.on_change();
 }
 
 bool NodeMember::send_message(std::string_view json_text)
@@ -141,14 +302,22 @@ void NodeMember::on_query(const NodeQuery& query)
         channel_.send(node_error_reply(query.seq, query.address, query.data, error));
     };
     if (!handles_) return refuse(ENOTSUP);
-    std::vector<std::shared_ptr<NodeHandle>> in_use;
-    for (const auto& [key, open] : open_)
-        in_use.push_back(open.handle);
-    const auto handle = handles_->get(query, opener_, in_use);
-    if (!handle) return refuse(handle.error());
-    open_[node_key(query.address)] = {.address = query.address, .handle = *handle};
-    channel_.send(node_handle_reply(query.seq, query.address, (*handle)->data),
-                  std::shared_ptr<const ipc::UniqueFd>{*handle, &(*handle)->socket});
+    // Node asks once for each key. Once more: our answer was lost with the manager that gave it.
+    Open& open = open_[node_key(query.address)];
+    if (!open.handle) {
+        std::vector<std::shared_ptr<NodeHandle>> in_use;
+        for (const auto& [key, other] : open_)
+            in_use.push_back(other.handle);
+        const auto handle = handles_->get(query, opener_, in_use);
+        if (!handle) {
+            open_.erase(node_key(query.address));
+            return refuse(handle.error());
+        }
+        open = {.address = query.address, .handle = *handle};
+        changed();
+    }
+    channel_.send(node_handle_reply(query.seq, query.address, open.handle->data),
+                  std::shared_ptr<const ipc::UniqueFd>{open.handle, &open.handle->socket});
 }
 
 void NodeMember::on_listening(const NodeListening& listening)
@@ -165,15 +334,19 @@ void NodeMember::on_listening(const NodeListening& listening)
     remember(about != open_.end() ? about->first : "", listening.address);
     listened_ = true;
     handles_->tidy_later();
+    changed();
     if (all_listen()) call_once(events_.on_listening);
 }
 
 void NodeMember::on_closed(const NodeClosed& closed)
 {
     if (open_.erase(closed.key) == 0) return;
-    if (!draining_)
+    if (draining_)
+        said_ = true;
+    else
         std::erase_if(served_, [&](const Served& served) { return served.key == closed.key; });
     if (handles_) handles_->tidy_later();
+    changed();
     if (listened_ && all_listen()) call_once(events_.on_listening);
 }
 
@@ -197,8 +370,15 @@ bool NodeMember::all_listen() const
     return std::ranges::all_of(open_, [](const auto& entry) { return entry.second.listening; });
 }
 
-/// Of the channel, or of our patience.
 void NodeMember::on_end()
+{
+    kept_ = {};
+    changed();
+    on_drained();
+}
+
+/// The channel is closed, or our patience has ended.
+void NodeMember::on_drained()
 {
     limit_.cancel();
     const auto waiting = std::exchange(on_drained_, {});

@@ -1,9 +1,12 @@
 #include "supervisor/engine/node_handles.hpp"
 
 #include "supervisor/engine/node_cluster.hpp"
+#include "supervisor/engine/node_saved.hpp"
 #include "supervisor/engine/worker.hpp"
 #include "supervisor/sys/listeners.hpp"
 #include "supervisor/sys/node_listener.hpp"
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +17,7 @@ namespace cluster::supervisor {
 namespace {
 
 using boost::system::error_code;
+using nlohmann::json;
 
 constexpr std::chrono::seconds kUnusedFor{5};
 
@@ -47,6 +51,66 @@ BindPlace place_of(const NodeAddress& address)
 
 constexpr int kFirstDeclared = 3; ///< man 3 sd_listen_fds
 
+json saved_handle(const NodeHandle& handle)
+{
+    return {{"inode", handle.kept.inode()},
+            {"address", saved_address(handle.address)},
+            {"data", handle.data},
+            {"owner", saved_owner(handle.owner)},
+            {"generation", handle.generation},
+            {"live", handle.live}};
+}
+
+/// A handle as it was written down, its socket not taken yet.
+struct KnownHandle {
+    std::uint64_t inode = 0;
+    NodeAddress address;
+    std::string data;
+    NodeOwner owner;
+    unsigned generation = 0;
+    bool live = true;
+};
+
+std::optional<std::vector<KnownHandle>> read_handles(const json& saved)
+{
+    std::vector<KnownHandle> all;
+    for (const json& entry : saved) {
+        SavedObject from{entry};
+        auto address = read_address(from.object("address"));
+        const auto owner = read_owner(from.object("owner"));
+        if (!address || !owner) return std::nullopt;
+        all.push_back({.inode = from.number<std::uint64_t>("inode"),
+                       .address = std::move(*address),
+                       .data = from.text("data"),
+                       .owner = *owner,
+                       .generation = from.number<unsigned>("generation"),
+                       .live = from.flag("live")});
+        if (!from.good()) return std::nullopt;
+    }
+    return all;
+}
+
+struct KnownGroup {
+    std::shared_ptr<NodeGroup> group; ///< null: they are no group
+    std::vector<KnownHandle> handles;
+};
+
+std::optional<std::vector<KnownGroup>> read_groups(SavedObject& saved)
+{
+    std::vector<KnownGroup> all;
+    for (const json& entry : saved.list("groups")) {
+        SavedObject from{entry};
+        auto handles = read_handles(from.list("handles"));
+        const bool shared = from.flag("shared");
+        if (!handles || !from.good()) return std::nullopt;
+        all.push_back({std::make_shared<NodeGroup>(shared), std::move(*handles)});
+    }
+    auto others = read_handles(saved.list("others"));
+    if (!others || !saved.good()) return std::nullopt;
+    all.push_back({nullptr, std::move(*others)});
+    return all;
+}
+
 } // namespace
 
 std::size_t node_declared_number(const NodeAddress& address)
@@ -55,35 +119,42 @@ std::size_t node_declared_number(const NodeAddress& address)
     return static_cast<std::size_t>(address.fd - kFirstDeclared);
 }
 
-NodeHandle::NodeHandle(NodeAddress where, ipc::UniqueFd opened, std::string shared, NodeOwner whose)
+NodeHandle::NodeHandle(Keeper* keeper, NodeAddress where, ipc::UniqueFd opened, std::string shared,
+                       NodeOwner whose)
     : address{std::move(where)}, socket{std::move(opened)}, data{std::move(shared)}, owner{whose}
 {
+    if (keeper) kept = Kept{*keeper, socket.get()};
 }
 
 NodeHandle::~NodeHandle()
 {
     if (address.type == NodeAddressType::path) remove_path(address.text, owner);
-    if (group) group->remove(*this);
+    if (!group) return;
+    group->forget(*this);
+    group->close(*this);
 }
 
-void NodeGroup::remove(NodeHandle& handle)
+void NodeGroup::forget(const NodeHandle& handle)
 {
     const auto found = std::ranges::find(handles_, &handle);
     if (found == handles_.end()) return;
-    shut_listener(handle.socket.get()); // for whoever holds it still
-    *found = handles_.back();           // as the kernel fills the gap
+    *found = handles_.back(); // as the kernel fills the gap
     handles_.pop_back();
+}
+
+void NodeGroup::close(NodeHandle& handle)
+{
+    shut_listener(handle.socket.get()); // for whoever holds it still
     steer();
 }
 
-void NodeGroup::go_live(unsigned generation)
+void NodeGroup::set_live(unsigned generation)
 {
     const bool any = std::ranges::any_of(
         handles_, [&](const NodeHandle* handle) { return handle->generation == generation; });
     if (!any) return; // the app listens elsewhere now; who is left there goes on
     for (NodeHandle* handle : handles_)
         handle->live = handle->generation == generation;
-    steer();
 }
 
 void NodeGroup::steer()
@@ -96,9 +167,69 @@ void NodeGroup::steer()
     if (!live.empty()) (void)supervisor::steer(handles_.front()->socket.get(), live);
 }
 
-NodeHandles::NodeHandles(boost::asio::io_context& loop, ipc::System& system)
-    : system_{system}, timer_{loop}
+NodeHandles::NodeHandles(boost::asio::io_context& loop, ipc::System& system, Keeper& keeper,
+                         std::function<void()> on_change)
+    : system_{system}, keeper_{keeper}, on_change_{std::move(on_change)}, timer_{loop}
 {
+}
+
+json NodeHandles::saved() const
+{
+    json groups = json::array();
+    json others = json::array();
+    std::set<const NodeGroup*> done;
+    for (const auto& handle : handles_) {
+        const NodeGroup* const group = handle->group.get();
+        if (!group) others.push_back(saved_handle(*handle));
+        if (!group || !done.insert(group).second) continue;
+        json members = json::array();
+        for (const NodeHandle* const member : group->handles())
+            members.push_back(saved_handle(*member));
+        groups.push_back({{"shared", group->shared()}, {"handles", std::move(members)}});
+    }
+    return {{"live", live_}, {"groups", std::move(groups)}, {"others", std::move(others)}};
+}
+
+ipc::Result<std::shared_ptr<NodeHandles>> NodeHandles::restore(boost::asio::io_context& loop,
+                                                               ipc::System& system, Keeper& keeper,
+                                                               const json& saved, KeptFds& kept,
+                                                               std::function<void()> on_change)
+{
+    SavedObject from{saved};
+    const auto live = from.number<unsigned>("live");
+    auto known = read_groups(from);
+    if (!known) return ipc::fail(EINVAL, "what is saved of an app's sockets");
+    auto table = std::make_shared<NodeHandles>(loop, system, keeper, std::move(on_change));
+    table->live_ = live;
+    for (KnownGroup& group : *known) {
+        for (KnownHandle& was : group.handles) {
+            ipc::UniqueFd socket = kept.take(was.inode);
+            if (!socket) continue;
+            const auto& handle = table->handles_.emplace_back(
+                std::make_shared<NodeHandle>(&keeper, std::move(was.address), std::move(socket),
+                                             std::move(was.data), was.owner));
+            handle->generation = was.generation;
+            handle->live = was.live;
+            handle->group = group.group;
+            if (group.group) group.group->add(*handle);
+        }
+        // What was written down may not have been done yet.
+        if (group.group) group.group->steer();
+    }
+    table->tidy_later();
+    return table;
+}
+
+std::shared_ptr<NodeHandle> NodeHandles::find(std::uint64_t inode) const
+{
+    const auto found = std::ranges::find_if(
+        handles_, [&](const auto& handle) { return inode != 0 && handle->kept.inode() == inode; });
+    return found == handles_.end() ? nullptr : *found;
+}
+
+void NodeHandles::changed() const
+{
+    if (on_change_) on_change_();
 }
 
 std::expected<std::shared_ptr<NodeHandle>, int>
@@ -124,13 +255,16 @@ NodeHandles::get(const NodeQuery& query, const NodeOpener& opener,
     const auto older = of_older(query.address);
     auto socket = older ? or_errno(join_socket(older->socket.get())) : open(query.address, opener);
     if (!socket) return std::unexpected(socket.error());
-    const auto handle = handles_.emplace_back(std::make_shared<NodeHandle>(
-        query.address, std::move(*socket), older ? older->data : query.data, opener.owner));
+    const auto handle = handles_.emplace_back(
+        std::make_shared<NodeHandle>(&keeper_, query.address, std::move(*socket),
+                                     older ? older->data : query.data, opener.owner));
     handle->generation = opener.generation;
     handle->live = !older;
     if (older) handle->group = older->group;
     if (is_tcp(query.address.type) && !older) handle->group = std::make_shared<NodeGroup>();
     if (handle->group) handle->group->add(*handle);
+    keeper_.flush();
+    changed();
     return handle;
 }
 
@@ -148,7 +282,10 @@ void NodeHandles::go_live()
 {
     ++live_;
     for (const auto& handle : handles_)
-        if (handle->group) handle->group->go_live(live_);
+        if (handle->group) handle->group->set_live(live_);
+    changed();
+    for (const auto& handle : handles_)
+        if (handle->group) handle->group->steer();
     drop_others();
 }
 
@@ -161,10 +298,24 @@ void NodeHandles::remove_member(const NodeMember& member)
 /// What a generation that is over, or that never came to be, has left.
 void NodeHandles::drop_others()
 {
-    std::erase_if(handles_, [&](const auto& handle) {
-        return handle->group && handle->generation != live_ && !handle->live &&
-               handle.use_count() == 1;
+    drop_unused([this](const NodeHandle& handle) {
+        return handle.group && handle.generation != live_ && !handle.live;
     });
+}
+
+/// Written down as gone before they are: whoever finds one that is not written down closes it too.
+void NodeHandles::drop_unused(const std::function<bool(const NodeHandle&)>& which)
+{
+    std::vector<std::shared_ptr<NodeHandle>> gone;
+    for (auto& handle : handles_)
+        if (handle.use_count() == 1 && which(*handle)) gone.push_back(std::move(handle));
+    if (gone.empty()) return;
+    std::erase(handles_, nullptr);
+    for (const auto& handle : gone)
+        if (handle->group) handle->group->forget(*handle);
+    changed();
+    for (const auto& handle : gone)
+        if (const auto group = std::exchange(handle->group, nullptr)) group->close(*handle);
 }
 
 std::expected<std::shared_ptr<NodeHandle>, int> NodeHandles::get_declared(const NodeQuery& query,
@@ -179,8 +330,8 @@ std::expected<std::shared_ptr<NodeHandle>, int> NodeHandles::get_declared(const 
         const auto handle = known.lock();
         if (handle && same_place(handle->address, query.address)) data = handle->data;
     }
-    auto handle = std::make_shared<NodeHandle>(query.address, std::move(*socket), std::move(data),
-                                               opener.owner);
+    auto handle = std::make_shared<NodeHandle>(nullptr, query.address, std::move(*socket),
+                                               std::move(data), opener.owner);
     declared_.push_back(handle);
     return handle;
 }
@@ -221,7 +372,7 @@ void NodeHandles::tidy()
     const auto owners = static_cast<std::size_t>(weak_from_this().use_count()) - 1;
     const bool all_there = owners == 2 * members_.size();
     if (!all_there || !std::ranges::all_of(members_, &NodeMember::listens)) return;
-    std::erase_if(handles_, [](const auto& handle) { return handle.use_count() == 1; });
+    drop_unused([](const NodeHandle&) { return true; });
 }
 
 } // namespace cluster::supervisor

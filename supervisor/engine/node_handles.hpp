@@ -9,20 +9,27 @@
 // A reload brings a generation of workers in that has TCP sockets of its own: one SO_REUSEPORT
 // group per address, whose connections go to the live generation alone
 // (supervisor/sys/listeners.hpp).
+//
+// All of that outlives us: each socket is in the hands of the Keeper before a worker has it, and
+// what is said about it is in `saved`. A declared socket (`listen({fd: 3})`) is its Listener's.
 #pragma once
 
 #include "ipc/base/system.hpp"
 #include "ipc/base/unique_fd.hpp"
 #include "supervisor/core/node_protocol.hpp"
 #include "supervisor/engine/listener.hpp"
+#include "supervisor/sys/keeper.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -43,20 +50,31 @@ struct NodeHandle;
 /// The TCP sockets of one address, one for each generation that is there, in the kernel's order.
 class NodeGroup {
 public:
+    /// `shared`: it has had a second one, so the kernel needs to be told who is live.
+    explicit NodeGroup(bool shared = false) : shared_{shared} {}
+
     void add(NodeHandle& handle) { handles_.push_back(&handle); }
-    void remove(NodeHandle& handle);
-    /// New connections go to those of the generation from now on; to all others, if it has none.
-    void go_live(unsigned generation);
+    /// From now on it is known as gone; `close` makes it so.
+    void forget(const NodeHandle& handle);
+    void close(NodeHandle& handle);
+    /// Those of the generation are live from now on, if it has any, and no others are; `steer`
+    /// makes it so.
+    void set_live(unsigned generation);
+    void steer();
+
+    [[nodiscard]] const std::vector<NodeHandle*>& handles() const { return handles_; }
+    [[nodiscard]] bool shared() const { return shared_; }
 
 private:
-    void steer();
     std::vector<NodeHandle*> handles_;
-    bool shared_ = false; ///< has had a second one: the kernel needs to be told from then on
+    bool shared_;
 };
 
 /// One socket of an app.
 struct NodeHandle {
-    NodeHandle(NodeAddress where, ipc::UniqueFd opened, std::string shared, NodeOwner whose);
+    /// `keeper` is null for a socket that somebody else keeps.
+    NodeHandle(Keeper* keeper, NodeAddress where, ipc::UniqueFd opened, std::string shared,
+               NodeOwner whose);
     /// Removes the file of a unix socket, as libuv does. A TCP socket leaves its group.
     ~NodeHandle();
     NodeHandle(const NodeHandle&) = delete;
@@ -64,6 +82,7 @@ struct NodeHandle {
 
     NodeAddress address;
     ipc::UniqueFd socket;
+    Kept kept;
     std::string data; ///< of the first worker that asked, for all (JSON)
     NodeOwner owner;
     unsigned generation = 0;
@@ -84,15 +103,28 @@ struct NodeOpener {
 
 class NodeHandles : public std::enable_shared_from_this<NodeHandles> {
 public:
-    NodeHandles(boost::asio::io_context& loop, ipc::System& system);
+    /// `on_change`: `saved` differs. Called before the change has an effect, never out of
+    /// `restore`.
+    NodeHandles(boost::asio::io_context& loop, ipc::System& system, Keeper& keeper,
+                std::function<void()> on_change = {});
+    /// As `saved` by a manager before us. A socket that `kept` has not got is left out: nobody
+    /// holds it. Errors: it is not what `saved` makes; then nothing has been taken from `kept`.
+    static ipc::Result<std::shared_ptr<NodeHandles>>
+    restore(boost::asio::io_context& loop, ipc::System& system, Keeper& keeper,
+            const nlohmann::json& saved, KeptFds& kept, std::function<void()> on_change = {});
+    [[nodiscard]] nlohmann::json saved() const;
 
     /// The socket for a query: the one of the same address and index, else one of the same address
     /// that is not `in_use` by the asking worker (it has closed its server and listens again),
     /// else a new one. A declared socket is the worker's own, and not kept here: a reload may have
-    /// given the others a later one. Errors: the errno for the worker.
+    /// given the others a later one. A new one is kept and told (`on_change`) when it is answered.
+    /// Errors: the errno for the worker.
     std::expected<std::shared_ptr<NodeHandle>, int>
     get(const NodeQuery& query, const NodeOpener& opener,
         const std::vector<std::shared_ptr<NodeHandle>>& in_use);
+
+    /// Null: there is none of this inode.
+    [[nodiscard]] std::shared_ptr<NodeHandle> find(std::uint64_t inode) const;
 
     void add_member(const NodeMember& member) { members_.insert(&member); }
     /// The member has given its sockets back.
@@ -112,12 +144,16 @@ public:
 private:
     void tidy();
     void drop_others();
+    void drop_unused(const std::function<bool(const NodeHandle&)>& which);
+    void changed() const;
     [[nodiscard]] std::shared_ptr<NodeHandle> of_older(const NodeAddress& address) const;
     std::expected<std::shared_ptr<NodeHandle>, int> get_declared(const NodeQuery& query,
                                                                  const NodeOpener& opener);
     std::expected<ipc::UniqueFd, int> open(const NodeAddress& address, const NodeOpener& opener);
 
     ipc::System& system_;
+    Keeper& keeper_;
+    std::function<void()> on_change_;
     boost::asio::steady_timer timer_;
     std::vector<std::shared_ptr<NodeHandle>> handles_;
     unsigned live_ = 0;

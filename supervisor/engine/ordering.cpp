@@ -59,10 +59,24 @@ void Ordering::end(const std::vector<int>& ids, Event event, const std::string& 
         Worker* worker = supervisor_.find(id);
         if (!worker) continue;
         forget(*worker);
-        if (!needed.contains(worker->spec().name))
-            supervisor_.ask(*worker, event, cause);
-        else
-            hold({.key = worker->key, .event = event, .cause = cause, .before = keys});
+        // All of them before the first is asked: what is under way is never half of it.
+        hold({.key = worker->key, .event = event, .cause = cause, .before = keys});
+    }
+    for (const int id : ids) {
+        Worker* worker = supervisor_.find(id);
+        if (!worker || needed.contains(worker->spec().name)) continue;
+        forget(*worker);
+        supervisor_.ask(*worker, event, cause);
+    }
+}
+
+void Ordering::restore(std::vector<Held> held)
+{
+    for (Held& one : held) {
+        Worker* worker = supervisor_.find_row(one.key);
+        if (!worker) continue;
+        if (!one.before) worker->waits_for = "its turn";
+        hold(std::move(one));
     }
 }
 

@@ -26,13 +26,7 @@ public:
     void start(Worker& worker, Event event, const std::string& cause);
     /// `event` (stop or delete) for each of `ids`, an app after all of `ids` that depend on it.
     void end(const std::vector<int>& ids, Event event, const std::string& cause);
-    /// What is asked of the worker now makes what was held back for it void.
-    void forget(Worker& worker);
-
-    /// Fed by the daemon's one observer: after each transition and removal.
-    void on_change();
-
-private:
+    /// Asked, and not yet to be done.
     struct Held {
         std::uint64_t key;
         Event event;
@@ -40,7 +34,17 @@ private:
         std::shared_ptr<const std::set<std::uint64_t>> before; ///< of an end: those that may have
                                                                ///< to be down first; null: a start
     };
+    [[nodiscard]] const std::vector<Held>& held() const { return held_; }
+    /// What a daemon before us held back.
+    void restore(std::vector<Held> held);
 
+    /// What is asked of the worker now makes what was held back for it void.
+    void forget(Worker& worker);
+
+    /// Fed by the daemon's one observer: after each transition and removal.
+    void on_change();
+
+private:
     struct Verdict {
         Met met = Met::yes;
         std::string reason; ///< why not yet, or never

@@ -43,6 +43,25 @@ Reloads::Reloads(Supervisor& supervisor, Waiting& waiting, boost::asio::io_conte
 {
 }
 
+std::vector<Reloads::Order> Reloads::orders() const
+{
+    std::vector<Order> all;
+    for (const auto& [name, run] : runs_) {
+        Order rest = run->order;
+        rest.ids.clear();
+        for (std::size_t at = 0; at < run->slots.size(); ++at) {
+            const SlotPhase phase =
+                run->rollout.slots.empty() ? SlotPhase::waiting : run->rollout.slots[at];
+            if (phase != SlotPhase::leaving && phase != SlotPhase::done)
+                rest.ids.push_back(run->slots[at].id);
+        }
+        if (!rest.ids.empty()) all.push_back(std::move(rest));
+    }
+    for (const auto& [name, waiting] : queued_)
+        all.insert(all.end(), waiting.begin(), waiting.end());
+    return all;
+}
+
 bool Reloads::running(std::string_view app_name) const
 {
     return runs_.contains(app_name);

@@ -61,6 +61,10 @@ public:
         std::uint64_t key = 0; ///< of the one worker that is meant; 0: whoever has the id by then
     };
 
+    /// What is under way or waits, as orders for what is left to be done.
+    [[nodiscard]] std::vector<Order> orders() const;
+    [[nodiscard]] bool any() const { return !runs_.empty() || !queued_.empty(); }
+
     /// A reload of the app is under way, or waits for its turn.
     [[nodiscard]] bool running(std::string_view app_name) const;
     /// Begins at once, or when the one under way is through.

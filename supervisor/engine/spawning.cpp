@@ -129,14 +129,22 @@ void Supervisor::spawn(Worker& worker)
     if (!channel) return spawn_failed(worker, channel.error().text());
     worker.err_since = logs_.size(*worker.err);
 
+    // Whatever happens to us from here on: its descriptors are kept, and its row says that there
+    // may be a process of it.
+    recorder_->row(worker);
+    around_.keeper.flush();
+    recorder_->row(worker);
+    recorder_->flush();
     auto launched = around_.launcher.launch(plan);
     if (!launched) return spawn_failed(worker, launched.error().text);
     worker.pid = worker.tree = launched->pid;
+    worker.adopted = false;
     worker.started_at = around_.clock.now();
     worker.started_wall_ms = around_.clock.wall_ms();
     worker.last_status.reset();
     const auto about = read_stat(around_.system, worker.pid);
     worker.start_time = about ? about->start_time : 0;
+    recorder_->row(worker);
     write_pid_file(worker);
     worker.exit_watch.emplace(around_.loop, launched->pidfd.get());
     (void)launched->pidfd.release(); // the descriptor owns it now

@@ -43,9 +43,11 @@ std::string version_of(ipc::System& system, const std::string& script)
 
 Supervisor::Supervisor(Surroundings around)
     : around_{std::move(around)},
-      logs_{around_.loop, around_.system, around_.clock,
+      logs_{around_.loop, around_.system, around_.keeper, around_.clock,
             [this](const std::string& text) { around_.log.error(text); }},
-      sampler_{around_.system}, cpus_{usable_cpus(around_.system)}, memory_timer_{around_.loop}
+      sampler_{around_.system},
+      boot_id_{around_.system.read_file("/proc/sys/kernel/random/boot_id").value_or("")},
+      cpus_{usable_cpus(around_.system)}, memory_timer_{around_.loop}
 {
 }
 
@@ -86,21 +88,45 @@ Supervisor::declare(ipc::AppSpec spec, std::shared_ptr<const ipc::Environment> i
         if (!listener) {
             auto socket = open_listener(around_.system, address);
             if (!socket) return std::unexpected(socket.error());
-            listener = std::make_shared<Listener>(address, std::move(*socket));
+            listener = std::make_shared<Listener>(address, around_.keeper, std::move(*socket));
             known = listener;
+            recorder_->listeners();
         }
         app->listeners.push_back(std::move(listener));
     }
-    app->version = version_of(around_.system, spec.script);
-    app->spec = std::move(spec);
-    app->inherited = std::move(inherited);
+    fill_in(*app, std::move(spec), std::move(inherited));
     return app;
+}
+
+std::shared_ptr<const App>
+Supervisor::declare_closed(ipc::AppSpec spec, std::shared_ptr<const ipc::Environment> inherited)
+{
+    auto app = std::make_shared<App>();
+    fill_in(*app, std::move(spec), std::move(inherited));
+    return app;
+}
+
+void Supervisor::fill_in(App& app, ipc::AppSpec spec,
+                         std::shared_ptr<const ipc::Environment> inherited)
+{
+    app.number = next_app_++;
+    app.version = version_of(around_.system, spec.script);
+    app.spec = std::move(spec);
+    app.inherited = std::move(inherited);
 }
 
 Worker* Supervisor::find_row(std::uint64_t key)
 {
     const auto row = rows_.find(key);
     return row == rows_.end() ? nullptr : row->second;
+}
+
+std::vector<std::shared_ptr<const Listener>> Supervisor::listeners() const
+{
+    std::vector<std::shared_ptr<const Listener>> all;
+    for (const auto& [address, known] : listeners_)
+        if (auto listener = known.lock()) all.push_back(std::move(listener));
+    return all;
 }
 
 std::vector<Worker*> Supervisor::rows() const
@@ -121,6 +147,7 @@ Worker& Supervisor::prepare_row(Worker& worker, int instance, std::string unique
     worker.created_wall_ms = around_.clock.wall_ms();
     name_files(worker);
     rows_[worker.key] = &worker;
+    recorder_->row(worker);
     return worker;
 }
 
@@ -152,6 +179,8 @@ Worker& Supervisor::promote(Worker& successor)
     ++successor.life.restarts;
     successor.incoming = false;
     sampler_.forget(successor.id);
+    recorder_->row(successor);
+    recorder_->row(old);
     return old;
 }
 
@@ -166,6 +195,8 @@ void Supervisor::change(Worker& worker, std::shared_ptr<const App> app)
 {
     worker.app = std::move(app);
     name_files(worker);
+    recorder_->row(worker);
+    recorder_->listeners(); // those of the app before may be gone with it
     if (worker.spec().max_memory_restart > 0) watch_memory();
 }
 
@@ -191,6 +222,7 @@ void Supervisor::reset(Worker& worker)
     worker.life = supervisor::reset(worker.life);
     worker.created_at = around_.clock.now();
     worker.created_wall_ms = around_.clock.wall_ms();
+    recorder_->row(worker);
 }
 
 ipc::Result<void> Supervisor::signal(Worker& worker, int signal)
@@ -218,6 +250,7 @@ void Supervisor::happen(Worker& worker, Event event, const Gone& gone)
             leave_node_cluster(worker);
         if (worker.tree == 0 && next.next.state != State::launching) remove_pid_file(worker);
     }
+    recorder_->row(worker);
     if (observer_) observer_(worker, event);
     perform(worker, next);
 }
@@ -232,13 +265,14 @@ void Supervisor::perform(Worker& worker, const Step& next)
         break;
     case Effect::ask_then_timer:
         if (worker.tree == 0) return happen(worker, Event::gone); // its turn to spawn never came
+        worker.told = false;
+        worker.due_at = milliseconds{0};
         stop_serving(worker);
         worker.draining = worker.leave == Leave::drained && begin_drain(worker);
         if (worker.draining) break;
         begin_stop(worker);
-        arm(worker, worker.leave == Leave::drained
-                        ? std::max(next.delay, worker.spec().drain_timeout)
-                        : next.delay);
+        // While its connections are being closed from outside, it has the time for that, too.
+        arm(worker, worker.drain ? std::max(next.delay, worker.spec().drain_timeout) : next.delay);
         break;
     case Effect::kill_tree:
         kill_tree(worker);
@@ -254,7 +288,14 @@ void Supervisor::perform(Worker& worker, const Step& next)
 
 void Supervisor::arm(Worker& worker, milliseconds delay)
 {
-    worker.timer.expires_after(delay);
+    arm_until(worker, around_.clock.now() + delay);
+}
+
+void Supervisor::arm_until(Worker& worker, milliseconds due)
+{
+    worker.due_at = due;
+    recorder_->row(worker);
+    worker.timer.expires_after(std::max(due - around_.clock.now(), milliseconds{0}));
     worker.timer.async_wait(
         [this, key = worker.key, generation = worker.generation](error_code cancelled) {
             if (cancelled) return;
@@ -265,13 +306,19 @@ void Supervisor::arm(Worker& worker, milliseconds delay)
 
 void Supervisor::remove(Worker& worker)
 {
+    if (worker.out) logs_.drain(*worker.out);
+    if (worker.err) logs_.drain(*worker.err);
     if (removed_) removed_(worker);
     sampler_.forget(worker.id);
     rows_.erase(worker.key);
+    recorder_->removed(worker.key);
+    recorder_->listeners();
     if (hidden_.erase(worker.key) == 0) workers_.erase(worker.id);
     tidy_listeners();
     if (workers_.empty()) next_id_ = 0; // PM2: ids start over with an empty table
-    std::erase_if(listeners_, [](const auto& entry) { return entry.second.expired(); });
+    const auto closed =
+        std::erase_if(listeners_, [](const auto& entry) { return entry.second.expired(); });
+    if (closed > 0) recorder_->listeners();
 }
 
 Usage Supervisor::usage(const Worker& worker)

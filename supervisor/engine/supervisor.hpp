@@ -6,9 +6,12 @@
 #include "ipc/base/home.hpp"
 #include "ipc/base/system.hpp"
 #include "supervisor/core/instances.hpp"
+#include "supervisor/engine/adoption.hpp"
 #include "supervisor/engine/log.hpp"
 #include "supervisor/engine/log_pump.hpp"
+#include "supervisor/engine/recorder.hpp"
 #include "supervisor/engine/worker.hpp"
+#include "supervisor/sys/keeper.hpp"
 #include "supervisor/sys/launcher.hpp"
 #include "supervisor/sys/process_table.hpp"
 #include "supervisor/sys/sampler.hpp"
@@ -29,6 +32,7 @@ struct Surroundings {
     boost::asio::io_context& loop;
     ipc::System& system;
     Launcher& launcher;
+    Keeper& keeper; ///< has a duplicate of what must outlive us
     const ipc::Clock& clock;
     Log& log;
     ipc::HomePaths paths;
@@ -52,12 +56,38 @@ public:
     [[nodiscard]] Worker* find_row(std::uint64_t key);
     /// Every row, also those that a reload starts or drains.
     [[nodiscard]] std::vector<Worker*> rows() const;
+    /// In the table, not a hidden half of a reload.
+    [[nodiscard]] bool is_shown(const Worker& worker) const
+    {
+        return !hidden_.contains(worker.key);
+    }
     /// Ids of the workers of one app, in order of their instance number.
     [[nodiscard]] std::vector<int> of_app(std::string_view name) const;
 
     /// Opens the sockets that the specification declares, or shares them where they are open.
     ipc::Result<std::shared_ptr<const App>>
     declare(ipc::AppSpec spec, std::shared_ptr<const ipc::Environment> inherited);
+
+    /// Without its sockets, which are opened when a worker of it is launched.
+    std::shared_ptr<const App> declare_closed(ipc::AppSpec spec,
+                                              std::shared_ptr<const ipc::Environment> inherited);
+
+    // What a daemon before us had, in this order: its listeners, apps (`declare`), rows
+    // (`adopt`), and then what all of them were doing (`resume`).
+    void adopt_listener(const ipc::ListenAddress& address, const KnownListener& known,
+                        KeptFds& kept);
+    /// The sockets of an app in Node's cluster mode.
+    void adopt_node_handles(const std::string& app, const nlohmann::json& saved, KeptFds& kept);
+    /// The row as it was, and its process where that still lives. `process`: found by other means
+    /// than the record, which knows of none.
+    Worker& adopt(KnownWorker known, std::shared_ptr<const App> app, KeptFds& kept,
+                  const std::optional<ProcessStat>& process);
+    /// Goes on with all that was under way. How a process has ended that is not our child is told
+    /// within this time, or by nobody.
+    void resume(milliseconds told_within = std::chrono::seconds{1});
+    /// How a process has ended that is not our child.
+    void on_ended(pid_t pid, std::uint64_t start_time, const ipc::ExitStatus& status);
+    void record_to(Recorder& recorder) { recorder_ = &recorder; }
 
     /// A new row, stopped. `id` -1 takes the next free one.
     Worker& add(std::shared_ptr<const App> app, int instance, int id = -1,
@@ -97,12 +127,19 @@ public:
 
     LogPump& logs() { return logs_; }
     const ipc::Clock& clock() const { return around_.clock; }
-    ipc::System& system() { return around_.system; }
+    ipc::System& system() const { return around_.system; }
+    [[nodiscard]] const std::string& home() const { return around_.paths.home; }
     [[nodiscard]] int cpus() const { return cpus_; }
     /// Exits or launches are waiting for their turn.
     [[nodiscard]] bool busy() const { return !chores_.empty(); }
     [[nodiscard]] int next_id() const { return next_id_; }
     void set_next_id(int id) { next_id_ = id; }
+    [[nodiscard]] std::vector<std::shared_ptr<const Listener>> listeners() const;
+    [[nodiscard]] const std::string& boot_id() const { return boot_id_; }
+    [[nodiscard]] const std::map<std::string, std::weak_ptr<NodeHandles>>& node_handles() const
+    {
+        return node_handles_;
+    }
     /// The guardian is gone: orphans come to us now.
     void set_reapers(std::vector<pid_t> reapers) { around_.reapers = std::move(reapers); }
 
@@ -117,12 +154,26 @@ private:
         What what;
     };
 
+    void fill_in(App& app, ipc::AppSpec spec, std::shared_ptr<const ipc::Environment> inherited);
+
     // Transitions (supervisor.cpp).
     void happen(Worker& worker, Event event, const Gone& gone = {});
     void perform(Worker& worker, const Step& step);
     void arm(Worker& worker, milliseconds delay);
+    void arm_until(Worker& worker, milliseconds due);
     void remove(Worker& worker);
     Worker& prepare_row(Worker& worker, int instance, std::string unique_id);
+
+    // Going on where another daemon was (adopting.cpp).
+    void find_process(Worker& worker, const std::optional<ProcessStat>& process);
+    void resume(Worker& worker);
+    void resume_stop(Worker& worker);
+    void resume_serving(Worker& worker);
+    void adopt_node(Worker& worker, const nlohmann::json& saved, KeptFds& kept);
+    void adopt_serving(Worker& worker, const nlohmann::json& saved, KeptFds& kept);
+    /// How the worker's process has ended; empty: not known yet.
+    std::optional<ipc::ExitStatus> exit_status(Worker& worker);
+    void settle_later(Worker& worker);
 
     // Starting (spawning.cpp).
     void do_soon(const Worker& worker, Chore::What what);
@@ -143,6 +194,8 @@ private:
     ipc::Result<void> prepare_serving(Worker& worker, LaunchPlan& plan,
                                       const std::optional<Identity>& identity);
     void start_serving(Worker& worker, const std::optional<Identity>& identity);
+    std::unique_ptr<Serving> make_serving(const Worker& worker);
+    void read_output(Worker& worker);
     void stop_serving(Worker& worker);
     ProbeMeans means_of(const Worker& worker, const std::optional<ipc::Probe>& probe,
                         const std::optional<Identity>& identity);
@@ -163,7 +216,10 @@ private:
                                                  const std::optional<Identity>& identity);
     /// True when the worker finishes what it has in hand first, and is sent kill_signal then.
     bool drain_node(Worker& worker);
+    NodeOpener node_opener(const Worker& worker, const std::optional<Identity>& identity) const;
+    NodeEvents node_events(const Worker& worker);
     void join_node_cluster(Worker& worker);
+    std::function<void()> node_handles_changed();
     void leave_node_cluster(Worker& worker);
 
     // Ending (ending.cpp).
@@ -192,12 +248,20 @@ private:
     std::uint64_t next_key_ = 1;
     std::map<std::string, std::weak_ptr<Listener>> listeners_; ///< by address as declared
     Recycler recycler_;
-    std::map<std::string, std::weak_ptr<NodeHandles>> node_handles_; ///< by name of the app
+    NoRecorder nobody_;
+    Recorder* recorder_ = &nobody_;
+    std::uint64_t next_app_ = 1;
+    std::vector<std::shared_ptr<Listener>> adopted_listeners_; ///< until all apps are declared
+    std::vector<std::shared_ptr<NodeHandles>> adopted_handles_;
+    milliseconds told_within_{0};
+    std::map<std::pair<pid_t, std::uint64_t>, ipc::ExitStatus> ended_; ///< of adopted processes
+    std::map<std::string, std::weak_ptr<NodeHandles>> node_handles_;   ///< by name of the app
     Observer observer_;
     OnRemoved removed_;
     std::deque<Chore> chores_;
     bool chore_posted_ = false;
     ipc::UniqueFd null_; ///< stdin of every worker
+    std::string boot_id_;
     int next_id_ = 0;
     int cpus_ = 1;
     std::vector<ProcessStat> table_; ///< one pass serves all that is asked in one turn of the loop

@@ -11,6 +11,7 @@
 #include "supervisor/engine/node_cluster.hpp"
 #include "supervisor/engine/outside_drain.hpp"
 #include "supervisor/engine/serving.hpp"
+#include "supervisor/sys/keeper.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -28,6 +29,7 @@ namespace cluster::supervisor {
 using ipc::milliseconds;
 
 struct App {
+    std::uint64_t number = 0; ///< of this declaration alone: what the saved state calls it
     ipc::AppSpec spec;
     std::shared_ptr<const ipc::Environment>
         inherited; ///< the caller's, shared by all that it started
@@ -51,52 +53,63 @@ enum class Leave {
     drained, ///< first it takes no more connections and finishes what it has, at most drain_timeout
 };
 
-struct Worker {
-    Worker(boost::asio::io_context& loop, int number_of, std::shared_ptr<const App> declared)
-        : id{number_of}, app{std::move(declared)}, timer{loop}, sweep{loop}
-    {
-    }
-
-    int id;                ///< what users see; an old and a new process share it during a reload
+/// What a manager that comes after us has to know of a worker: plain values, saved as they are
+/// (supervisor/daemon/state.hpp). Times are monotonic where nothing else is said.
+struct WorkerRecord {
+    int id = 0;            ///< what users see; an old and a new process share it during a reload
     std::uint64_t key = 0; ///< of this row alone, never used again: what late events look up
-    std::shared_ptr<const App> app;
     int instance = 0;
     std::string unique_id; ///< in the environment of its whole tree
-    std::string out_path, err_path, pid_path;
     std::string user_home; ///< of `uid`, known since the first launch; "" the inherited one stays
     Lifecycle life;
 
     pid_t pid = 0;                ///< 0 when no process of it is alive or unreaped
     std::uint64_t start_time = 0; ///< clock ticks since boot: identity together with pid
     pid_t tree = 0;               ///< the pid whose tree must go; outlives `pid`
-    unsigned generation = 0;      ///< counts processes; late events of an older one are dropped
-    milliseconds started_at{0};   ///< monotonic
-    milliseconds online_at{0};    ///< monotonic
-    milliseconds created_at{0};   ///< monotonic: last deliberate start, restart or reset
+    milliseconds started_at{0};
+    milliseconds online_at{0};
+    milliseconds created_at{0}; ///< last deliberate start, restart or reset
     std::int64_t started_wall_ms = 0;
     std::int64_t created_wall_ms = 0;
     bool tree_killed = false; ///< SIGKILL was sent: what is left now is unkillable
     milliseconds kill_sent_at{0};
-    milliseconds sweep_pause{0};
+    milliseconds due_at{0};   ///< when the kill timeout or the restart delay under way is over
     std::string cause;        ///< who or what asked for the change under way
     std::string launch_fault; ///< why the last launch failed; "" it did not
     std::string waits_for;    ///< what its app depends on and is not there yet; "" nothing
     std::string unready;      ///< why it is not ready though its time is up; "" it is not up
     std::optional<ipc::ExitStatus> last_status;
     std::vector<ExitRecord> exits;
+    std::uint64_t err_since = 0;  ///< size of the error file when this process started
+    bool incoming = false;        ///< of the generation that a reload brings in
+    bool must_listen = false;     ///< Node: as its predecessor did, before it counts as ready
+    Leave leave = Leave::at_once; ///< as it was asked last
+    bool draining = false;        ///< stopping, and not told yet: it has something in hand
+    bool told = false;            ///< stopping, and it has been told
+};
+
+struct Worker : WorkerRecord {
+    Worker(boost::asio::io_context& loop, int number_of, std::shared_ptr<const App> declared)
+        : app{std::move(declared)}, timer{loop}, sweep{loop}
+    {
+        id = number_of;
+    }
+
+    std::shared_ptr<const App> app;
+    std::string out_path, err_path, pid_path;
+    unsigned generation = 0; ///< counts processes; late events of an older one are dropped
+    bool adopted = false;    ///< its process is not our child: somebody else waits for it
+    milliseconds sweep_pause{0};
+    milliseconds ended_since{0}; ///< adopted: its end was seen, but not yet how; 0 it was not
 
     std::unique_ptr<LogStream> out, err;
-    std::uint64_t err_since = 0; ///< size of the error file when this process started
     std::optional<boost::asio::posix::stream_descriptor> exit_watch; ///< the pidfd
     std::shared_ptr<NodeHandles> node_handles; ///< of its app in Node's cluster mode, until at rest
     std::unique_ptr<NodeMember> node;          ///< our end of the process's channel
     ListenSockets sockets;                     ///< what it accepts from, kept over its restarts
-    ipc::UniqueFd probe_socket;       ///< one for our probes alone, where the others are shared
-    bool incoming = false;            ///< of the generation that a reload brings in
-    bool must_listen = false;         ///< Node: as its predecessor did, before it counts as ready
-    std::unique_ptr<Serving> serving; ///< of this process; null: nothing is declared
-    Leave leave = Leave::at_once;     ///< as it was asked last
-    bool draining = false;            ///< stopping, and not told yet: it has something in hand
+    ipc::UniqueFd probe_socket;          ///< one for our probes alone, where the others are shared
+    Kept probe_kept;                     ///< `probe_socket`
+    std::unique_ptr<Serving> serving;    ///< of this process; null: nothing is declared
     std::unique_ptr<OutsideDrain> drain; ///< while its connections are being closed
     std::string drain_note;              ///< what the drain has come to
     boost::asio::steady_timer timer;     ///< kill timeout or restart delay, by state

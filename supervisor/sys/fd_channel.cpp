@@ -9,18 +9,21 @@
 namespace cluster::supervisor {
 namespace {
 
-/// The kernel's limit for one message (SCM_MAX_FD).
-constexpr std::size_t kMaxHandles = 253;
-
-void close_handles(const cmsghdr& header)
+/// There is no room for descriptors: the kernel closes those that come along, and says so
+/// (man 7 unix).
+ipc::Result<Received> receive(int socket, std::span<char> into, int flags)
 {
-    if (header.cmsg_level != SOL_SOCKET || header.cmsg_type != SCM_RIGHTS) return;
-    const std::size_t count = (header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-        int fd = -1;
-        std::memcpy(&fd, CMSG_DATA(&header) + i * sizeof fd, sizeof fd);
-        const ipc::UniqueFd closed{fd};
-    }
+    iovec part{.iov_base = into.data(), .iov_len = into.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    ssize_t size = -1;
+    do {
+        size = ::recvmsg(socket, &message, MSG_DONTWAIT | flags);
+    } while (size < 0 && errno == EINTR);
+    if (size < 0) return ipc::fail(errno, "recvmsg");
+    return Received{.size = static_cast<std::size_t>(size),
+                    .handles = (message.msg_flags & MSG_CTRUNC) != 0};
 }
 
 } // namespace
@@ -61,26 +64,12 @@ ipc::Result<std::size_t> send_with_handle(int socket, std::string_view bytes, in
 
 ipc::Result<Received> receive_bytes(int socket, std::span<char> into)
 {
-    iovec part{.iov_base = into.data(), .iov_len = into.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(kMaxHandles * sizeof(int))];
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    ssize_t size = -1;
-    do {
-        size = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (size < 0 && errno == EINTR);
-    if (size < 0) return ipc::fail(errno, "recvmsg");
-    Received received{.size = static_cast<std::size_t>(size),
-                      .handles = (message.msg_flags & MSG_CTRUNC) != 0};
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-         header = CMSG_NXTHDR(&message, header)) {
-        received.handles = true;
-        close_handles(*header);
-    }
-    return received;
+    return receive(socket, into, 0);
+}
+
+ipc::Result<Received> peek_bytes(int socket, std::span<char> into)
+{
+    return receive(socket, into, MSG_PEEK);
 }
 
 } // namespace cluster::supervisor

@@ -22,9 +22,12 @@ ipc::Result<std::size_t> send_with_handle(int socket, std::string_view bytes, in
 
 struct Received {
     std::size_t size = 0; ///< 0 is the end
-    bool handles = false; ///< descriptors came along, or were lost on the way
+    bool handles = false; ///< descriptors came along
 };
-/// Descriptors that come along are closed at once: nobody here wants them.
+/// Descriptors that come along are closed at once: nobody here wants them. Bytes behind those that
+/// came with descriptors come with the next call.
 ipc::Result<Received> receive_bytes(int socket, std::span<char> into);
+/// The same, and all stays where it is: the next call sees it again.
+ipc::Result<Received> peek_bytes(int socket, std::span<char> into);
 
 } // namespace cluster::supervisor

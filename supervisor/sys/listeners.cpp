@@ -318,12 +318,6 @@ void shut_listener(int socket)
     ::shutdown(socket, SHUT_RD);
 }
 
-std::uint64_t inode_of(int socket)
-{
-    struct stat about{};
-    return ::fstat(socket, &about) < 0 ? 0 : about.st_ino;
-}
-
 std::uint16_t port_of(int socket)
 {
     const auto address = bound_address(socket);

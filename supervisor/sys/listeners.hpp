@@ -42,8 +42,6 @@ ipc::Result<void> steer(int member, const std::vector<std::size_t>& indices);
 /// child of a worker still holds it.
 void shut_listener(int socket);
 
-/// Inode of a socket: what /proc/PID/fd and the kernel's socket tables call it.
-std::uint64_t inode_of(int socket);
 /// Its port; 0 for a unix socket.
 std::uint16_t port_of(int socket);
 /// "127.0.0.1:3001", "[::]:3001" or "unix:/path".

@@ -35,15 +35,22 @@ ipc::Result<NotifyEndpoint> open_notify_endpoint()
 {
     const auto name = random_name();
     if (!name) return std::unexpected(name.error());
+    return open_notify_endpoint("@clusterd/notify/" + *name);
+}
+
+ipc::Result<NotifyEndpoint> open_notify_endpoint(std::string name)
+{
+    sockaddr_un address{};
+    if (!name.starts_with('@') || name.size() > sizeof address.sun_path)
+        return ipc::fail(EINVAL, "bind " + name);
     NotifyEndpoint endpoint{
         .socket = ipc::UniqueFd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)},
-        .address = "@clusterd/notify/" + *name};
+        .address = std::move(name)};
     if (!endpoint.socket) return ipc::fail(errno, "notify socket");
     // Before the name is known to anybody: a datagram carries its sender only from then on.
     const int on = 1;
     if (::setsockopt(endpoint.socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
         return ipc::fail(errno, "notify socket");
-    sockaddr_un address{};
     address.sun_family = AF_UNIX;
     endpoint.address.copy(address.sun_path, endpoint.address.size());
     address.sun_path[0] = '\0';
@@ -55,11 +62,11 @@ ipc::Result<NotifyEndpoint> open_notify_endpoint()
     return endpoint;
 }
 
-ipc::Result<Datagram> receive_datagram(int socket, std::span<char> into)
+ipc::Result<Datagram> peek_datagram(int socket, std::span<char> into)
 {
     iovec part{.iov_base = into.data(), .iov_len = into.size()};
     // Room for the sender, which the kernel writes first, and for nothing else: descriptors that
-    // find no room are closed by the kernel and never become ours (man 7 unix).
+    // find no room never become ours (man 7 unix).
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
     msghdr message{};
     message.msg_iov = &part;
@@ -68,7 +75,7 @@ ipc::Result<Datagram> receive_datagram(int socket, std::span<char> into)
     message.msg_controllen = sizeof control;
     ssize_t size = -1;
     do {
-        size = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        size = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_PEEK);
     } while (size < 0 && errno == EINTR);
     if (size < 0) return ipc::fail(errno, "recvmsg");
     Datagram datagram{.size = static_cast<std::size_t>(size),
@@ -80,6 +87,15 @@ ipc::Result<Datagram> receive_datagram(int socket, std::span<char> into)
         datagram.sender = sender.uid;
     }
     return datagram;
+}
+
+void drop_datagram(int socket)
+{
+    char first = 0;
+    ssize_t size = -1;
+    do {
+        size = ::recv(socket, &first, sizeof first, MSG_DONTWAIT); // the rest goes with it
+    } while (size < 0 && errno == EINTR);
 }
 
 } // namespace cluster::supervisor

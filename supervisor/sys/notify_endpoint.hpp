@@ -20,14 +20,18 @@ struct NotifyEndpoint {
     std::string address; ///< for NOTIFY_SOCKET: "@" and a name that cannot be guessed
 };
 ipc::Result<NotifyEndpoint> open_notify_endpoint();
+/// Once more under a name that has been told to a worker, and that nobody has any more.
+ipc::Result<NotifyEndpoint> open_notify_endpoint(std::string address);
 
 struct Datagram {
     std::size_t size = 0;
     bool cut = false;              ///< it did not fit
     std::optional<uid_t> sender{}; ///< empty: the kernel does not tell
 };
-/// Never waits; EAGAIN comes back as an error with that code. Descriptors that came along are
-/// closed.
-ipc::Result<Datagram> receive_datagram(int socket, std::span<char> into);
+/// The oldest datagram, which stays where it is: the next call sees it again. Never waits; EAGAIN
+/// comes back as an error with that code.
+ipc::Result<Datagram> peek_datagram(int socket, std::span<char> into);
+/// Throws the oldest datagram away; descriptors that came along with it are closed.
+void drop_datagram(int socket);
 
 } // namespace cluster::supervisor

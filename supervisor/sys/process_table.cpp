@@ -2,6 +2,7 @@
 
 #include "ipc/base/text.hpp"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -280,6 +281,23 @@ ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid)
     const auto stat = parse_stat({buffer.data(), *size});
     if (!stat) return ipc::fail(EINVAL, std::string{"read "} + path.data());
     return *stat;
+}
+
+std::optional<ipc::ExitStatus> zombie_status(ipc::System& system, pid_t pid,
+                                             std::uint64_t start_time)
+{
+    const auto text = system.read_file("/proc/" + std::to_string(pid) + "/stat");
+    const auto about = text ? parse_stat(*text) : std::nullopt;
+    if (!about || about->state != 'Z' || about->threads > 1 || about->start_time != start_time)
+        return std::nullopt;
+    std::string_view rest{*text};
+    while (rest.ends_with('\n'))
+        rest.remove_suffix(1);
+    // Number 52, the last one: as waitpid tells it.
+    const auto status = ipc::parse_number<int>(rest.substr(rest.rfind(' ') + 1));
+    if (!status) return std::nullopt;
+    if (WIFSIGNALED(*status)) return ipc::ExitStatus{.code = 0, .signal = WTERMSIG(*status)};
+    return ipc::ExitStatus{.code = WEXITSTATUS(*status), .signal = 0};
 }
 
 std::vector<ProcessStat> read_process_table(ipc::System& system)

@@ -30,6 +30,11 @@ struct ProcessStat {
 std::optional<ProcessStat> parse_stat(std::string_view text);
 ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid);
 
+/// How a process has ended that nobody has waited for yet; empty when it lives, is gone, or is
+/// another one by now.
+std::optional<ipc::ExitStatus> zombie_status(ipc::System& system, pid_t pid,
+                                             std::uint64_t start_time);
+
 /// Every process of this pid namespace, in one pass.
 std::vector<ProcessStat> read_process_table(ipc::System& system);
 

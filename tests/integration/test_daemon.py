@@ -116,12 +116,12 @@ class Daemon(ClusterTestCase):
         self.assertTrue(is_alive(pid))
         return pid
 
-    def test_what_both_daemons_left_running_is_ended_before_it_is_started_again(self):
+    def test_what_both_daemons_left_running_is_taken_over(self):
         old = self.start_and_lose_the_daemon()
         row = wait_for(lambda: [row for row in self.json("list")["processes"]
                                 if row["status"] == "online"], what="the worker online")[0]
-        self.assertNotEqual(row["pid"], old)
-        self.assertFalse(is_alive(old))
+        self.assertEqual(row["pid"], old)
+        self.assertTrue(is_alive(old))
         self.assertEqual(len(self.processes()), 3)
 
     def test_kill_ends_what_a_killed_daemon_left_running(self):

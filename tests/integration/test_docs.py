@@ -15,7 +15,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"),
              *ROOT.glob("docs/*/*.md"), *ROOT.glob("examples/*.md")]
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TESTED = re.compile(r"^<!-- tested -->\n```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMMAND = re.compile(r"\bclusterctl (\w+)(.*)")
+COMMAND = re.compile(r"\bclusterctl (\w[\w-]*)(.*)")
 OPTION = re.compile(r"(?<!\S)--?[a-zA-Z][\w-]*")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#([^)]+))?\)|\]\(#([^)]+)\)")
 

@@ -6,12 +6,14 @@
 #include "ipc/base/system.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -28,7 +30,10 @@ public:
     std::map<std::string, std::string> links;            ///< path → target
     std::set<pid_t> alive;                               ///< pids, and process groups as -pgid
     std::deque<std::pair<pid_t, ipc::ExitStatus>> ended; ///< children to be reaped, in order
+    std::optional<ipc::ExitStatus> exit_told; ///< what the kernel tells of others' children
     int cpus = 1;
+    /// The other ends of pidfds: erased, the process has ended.
+    std::multimap<pid_t, ipc::UniqueFd> pidfds;
 
     // What has happened.
     std::vector<std::string> calls; ///< "open /x", "kill 7 9", …
@@ -52,6 +57,11 @@ public:
     ipc::Result<ipc::UniqueFd> open(const std::string& path, int flags, mode_t) override
     {
         if (const int error = enter("open " + path)) return ipc::fail(error, "open " + path);
+        if (is_real_pipe(path)) {
+            ipc::UniqueFd again{::open(path.c_str(), flags | O_CLOEXEC)};
+            opened_.erase(again.get());
+            return again;
+        }
         if ((flags & O_CREAT) == 0 && !files.contains(path))
             return ipc::fail(ENOENT, "open " + path);
         std::string& content = files[path];
@@ -219,6 +229,8 @@ public:
         int ends[2] = {-1, -1};
         if (::pipe2(ends, O_CLOEXEC) < 0) return ipc::fail(errno, "pipe");
         ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        opened_.erase(ends[0]);
+        opened_.erase(ends[1]);
         return ipc::Pipe{ipc::UniqueFd{ends[0]}, ipc::UniqueFd{ends[1]}};
     }
 
@@ -245,13 +257,23 @@ public:
         return ipc::fail(ECHILD, call);
     }
 
-    ipc::Result<std::optional<std::pair<pid_t, ipc::ExitStatus>>> wait_any() override
+    ipc::Result<std::optional<ipc::ExitStatus>> peek_exit(pid_t pid) override
+    {
+        const std::string call = "peek at " + std::to_string(pid);
+        if (const int error = enter(call)) return ipc::fail(error, call);
+        const auto found = std::ranges::find(ended, pid, &decltype(ended)::value_type::first);
+        if (found != ended.end()) return found->second;
+        if (alive.contains(pid)) return std::nullopt;
+        return ipc::fail(ECHILD, call);
+    }
+
+    std::optional<ipc::ExitStatus> exit_of(int /*pidfd*/) override { return exit_told; }
+
+    ipc::Result<std::optional<std::pair<pid_t, ipc::ExitStatus>>> peek_any() override
     {
         if (const int error = enter("wait for any child")) return ipc::fail(error, "wait");
         if (ended.empty()) return std::nullopt;
-        const auto first = ended.front();
-        ended.pop_front();
-        return first;
+        return ended.front();
     }
 
     ipc::Result<ipc::UniqueFd> pidfd_open(pid_t pid) override
@@ -259,7 +281,10 @@ public:
         const std::string call = "pidfd_open " + std::to_string(pid);
         if (const int error = enter(call)) return ipc::fail(error, call);
         if (!alive.contains(pid)) return ipc::fail(ESRCH, call);
-        return ipc::UniqueFd{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+        int ends[2] = {-1, -1};
+        if (::pipe2(ends, O_CLOEXEC) < 0) return ipc::fail(errno, call);
+        pidfds.emplace(pid, ipc::UniqueFd{ends[1]});
+        return ipc::UniqueFd{ends[0]};
     }
 
     ipc::Result<int> sched_getaffinity() override
@@ -274,6 +299,14 @@ private:
         std::size_t at = 0;
         bool append = false;
     };
+
+    /// "/proc/self/fd/N" of a descriptor that is a pipe.
+    static bool is_real_pipe(const std::string& path)
+    {
+        struct stat about{};
+        return path.starts_with("/proc/self/fd/") && ::stat(path.c_str(), &about) == 0 &&
+               S_ISFIFO(about.st_mode);
+    }
 
     /// Records the call; the errno with which it shall fail, or 0.
     int enter(std::string call)

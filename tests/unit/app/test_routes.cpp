@@ -1,5 +1,7 @@
 #include "app/routes.hpp"
 
+#include "ipc/base/version.hpp"
+
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
@@ -69,7 +71,7 @@ TEST_CASE("routes: health tells instance, pid, uptime and version")
                                  {"instance", 2},
                                  {"pid", 42},
                                  {"uptime_s", 1.5},
-                                 {"version", CLUSTER_VERSION}});
+                                 {"version", cluster::ipc::version()}});
     const auto draining = nlohmann::json::parse(answer(verb::get, "/health", kDraining).body);
     CHECK(draining["status"] == "draining");
 }

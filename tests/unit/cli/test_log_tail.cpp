@@ -78,6 +78,29 @@ TEST_CASE("log tail: lines that begin in an earlier block are whole")
     CHECK(tail(many, 20'000).front() == "80000");
 }
 
+TEST_CASE("log tail: what was shown is not shown again")
+{
+    const struct {
+        const char* name;
+        Lines read;
+        Lines shown;
+        Lines want;
+    } rows[] = {
+        {"nothing was shown", {"a", "b"}, {}, {"a", "b"}},
+        {"all was shown", {"a", "b"}, {"a", "b"}, {}},
+        {"some came since", {"a", "b", "c"}, {"a", "b"}, {"c"}},
+        {"more was read than is remembered", {"a", "b", "c", "d"}, {"b", "c"}, {"d"}},
+        {"it begins in the midst of what was shown", {"b", "c"}, {"a", "b"}, {"c"}},
+        {"the last place counts", {"x", "y", "x", "z"}, {"x"}, {"z"}},
+        {"a file that was emptied", {"n"}, {"a", "b"}, {"n"}},
+        {"an empty file", {}, {"a"}, {}},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        CHECK(cli::lines_behind(row.read, row.shown) == row.want);
+    }
+}
+
 TEST_CASE("log tail: a file that is not there has no lines, another failure is told")
 {
     ipc::LinuxSystem system;
@@ -124,4 +147,36 @@ TEST_CASE("log lines: prefix, raw and JSON")
     CHECK(cli::log_line({0, "a", false, 0, "\xff"}, cli::LogFormat::json, 5, {}) ==
           "{\"message\":\"\xef\xbf\xbd\",\"timestamp\":null,\"type\":\"out\",\"process_id\":0,"
           "\"app_name\":\"a\"}\n");
+}
+
+TEST_CASE("log tail: lines behind what is known, all of them when the file has become shorter")
+{
+    const struct {
+        const char* content;
+        off_t at;
+        Lines want;
+    } rows[] = {
+        {"a\nb\nc\n", 2, {"b", "c"}},      {"a\nb\n", 4, {}},
+        {"a\nb\n", 0, {"a", "b"}},         {"new\n", 100, {"new"}},
+        {"a\nb\nunended", 4, {"unended"}},
+    };
+    ipc::LinuxSystem system;
+    for (const auto& row : rows) {
+        CAPTURE(row.content);
+        const TemporaryFile file{row.content};
+        const auto lines = cli::lines_after(system, file.path(), row.at);
+        REQUIRE(lines);
+        CHECK(*lines == row.want);
+        CHECK(cli::log_size(system, file.path()) ==
+              static_cast<off_t>(std::string{row.content}.size()));
+    }
+}
+
+TEST_CASE("log tail: a file that is not there has no size and no lines")
+{
+    ipc::LinuxSystem system;
+    CHECK(cli::log_size(system, "/nonexistent/file") == 0);
+    const auto lines = cli::lines_after(system, "/nonexistent/file", 5);
+    REQUIRE(lines);
+    CHECK(lines->empty());
 }

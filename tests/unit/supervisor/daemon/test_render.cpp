@@ -1,3 +1,4 @@
+#include "supervisor/daemon/json_object.hpp"
 #include "supervisor/daemon/render.hpp"
 
 #include "tests/unit/supervisor/engine/machine.hpp"

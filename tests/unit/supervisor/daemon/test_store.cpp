@@ -4,216 +4,256 @@
 
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace cluster;
 using namespace cluster::supervisor;
-using nlohmann::json;
 
 namespace {
 
 const std::string kPath = "/home/u/.clusterctl/state.json";
 
-ipc::AppSpec app(std::string name)
+/// A whole state that can be told from others by its number.
+std::string state(int number)
 {
-    ipc::AppSpec spec;
-    spec.name = std::move(name);
-    return spec;
+    return R"({"version":2,"readable_by":2,"next_id":)" + std::to_string(number) +
+           R"(,"workers":[]})" + "\n";
 }
 
-/// A state that a daemon would write: one app with two workers, one of them running.
-std::string good_text()
-{
-    tests::Machine m;
-    auto spec = app("api");
-    spec.script = "/srv/app";
-    spec.cwd = "/srv";
-    spec.env = {{"COLOUR", "red"}};
-    spec.instances = ipc::Instances{.relative = false, .count = 2};
-    spec.kill_timeout = std::chrono::milliseconds{1234};
-    const auto declared = m.supervisor.declare(
-        spec, std::make_shared<const ipc::Environment>(ipc::Environment{{"USER", "u"}}));
-    REQUIRE(declared);
-    Worker& first = m.supervisor.add(*declared, 0);
-    m.supervisor.add(*declared, 1);
-    first.life.restarts = 4;
-    m.supervisor.ask(first, Event::start_asked, "test");
-    REQUIRE(m.until(first, State::online));
-    return state_text(m.supervisor);
-}
+struct Storing {
+    tests::Machine m; ///< its loop, system and log
+    Store store{m.loop, m.system, m.log, kPath};
 
-/// The good state with one value changed or, as `null`, taken away.
-std::string with(const char* pointer, const json& value)
-{
-    json state = json::parse(good_text());
-    const json::json_pointer at{pointer};
-    if (value.is_null())
-        state.at(at.parent_pointer()).erase(at.back());
-    else
-        state[at] = value;
-    return state.dump();
-}
+    /// The number of what is loaded; empty when nothing is.
+    std::optional<int> loaded()
+    {
+        const auto got = store.load();
+        return got ? std::optional{got->next_id} : std::nullopt;
+    }
+    bool has(const std::string& ending) { return m.system.files.contains(kPath + ending); }
+};
 
 } // namespace
 
-TEST_CASE("store: what is written is what is read")
-{
-    const auto state = parse_state(good_text());
-    REQUIRE(state);
-    REQUIRE(state->apps.size() == 1); // shared by both workers
-    const SavedApp& saved = state->apps[0];
-    CHECK(saved.spec.name == "api");
-    CHECK(saved.spec.env == ipc::Environment{{"COLOUR", "red"}});
-    CHECK(saved.spec.instances == ipc::Instances{.relative = false, .count = 2});
-    CHECK(saved.spec.kill_timeout == std::chrono::milliseconds{1234});
-    CHECK(*saved.inherited == ipc::Environment{{"USER", "u"}});
-    REQUIRE(state->workers.size() == 2);
-    CHECK(state->workers[0].id == 0);
-    CHECK(state->workers[0].wanted);
-    CHECK(state->workers[0].restarts == 4);
-    CHECK_FALSE(state->workers[0].unique_id.empty());
-    CHECK(state->workers[1].instance == 1);
-    CHECK_FALSE(state->workers[1].wanted);
-}
-
-TEST_CASE("store: what is wanted is what was asked last, whatever is under way")
-{
-    tests::Machine m;
-    struct Row {
-        State state;
-        After after;
-        bool wanted;
-    };
-    const Row rows[] = {
-        {State::stopped, After::nothing, false},        {State::launching, After::nothing, true},
-        {State::online, After::nothing, true},          {State::stopping, After::nothing, false},
-        {State::stopping, After::start, true},          {State::stopping, After::remove, false},
-        {State::waiting_restart, After::nothing, true}, {State::errored, After::nothing, true},
-    };
-    Worker& worker = m.add(app("api"));
-    for (const Row& row : rows) {
-        CAPTURE(name_of(row.state));
-        worker.life.state = row.state;
-        worker.life.after = row.after;
-        const auto state = parse_state(state_text(m.supervisor));
-        REQUIRE(state);
-        CHECK(state->workers.at(0).wanted == row.wanted);
-    }
-}
-
-TEST_CASE("store: a text that is no state of this version is refused with a reason")
-{
-    const std::string good = good_text();
-    REQUIRE(parse_state(good));
-    const std::pair<const char*, std::string> rows[] = {
-        {"nothing", ""},
-        {"half a file", good.substr(0, good.size() / 2)},
-        {"no object", "[]"},
-        {"another version", with("/version", 2)},
-        {"a version of a wrong type", with("/version", "1")},
-        {"no version", with("/version", nullptr)},
-        {"no workers", with("/workers", nullptr)},
-        {"workers of a wrong type", with("/workers", 5)},
-        {"a worker without an id", with("/workers/0/id", nullptr)},
-        {"an id of a wrong type", with("/workers/0/id", "0")},
-        {"wanted of a wrong type", with("/workers/0/wanted", 1)},
-        {"an app that is not there", with("/workers/0/app", 1)},
-        {"a negative index", with("/workers/0/app", -1)},
-        {"an environment that is not there", with("/apps/0/environment", 7)},
-        {"an environment of numbers", with("/environments/0/USER", 1)},
-        {"a faulty app", with("/apps/0/spec/instances", "many")},
-    };
-    for (const auto& [name, text] : rows) {
-        CAPTURE(name);
-        const auto state = parse_state(text);
-        REQUIRE_FALSE(state);
-        CHECK_FALSE(state.error().empty());
-    }
-    CHECK(parse_state(with("/version", 2)).error() == "its version is 2, this daemon reads 1");
-}
-
 TEST_CASE("store: no file is no state and no complaint")
 {
-    tests::Machine m;
-    Store store{m.loop, m.system, m.log, kPath};
-    CHECK_FALSE(store.load());
-    CHECK(m.log.lines.empty());
+    Storing s;
+    CHECK_FALSE(s.store.load());
+    CHECK(s.m.log.lines.empty());
 }
 
-TEST_CASE("store: a file that cannot be used is kept beside, never overwritten")
+TEST_CASE("store: the state is the file's; what cannot be used is kept aside and the .bak is taken")
 {
-    const std::string half = good_text().substr(0, 40);
-    for (const bool unreadable : {false, true}) {
-        CAPTURE(unreadable);
-        tests::Machine m;
-        m.system.files[kPath] = half;
-        if (unreadable) m.system.fail_always("read " + kPath, EIO);
-        Store store{m.loop, m.system, m.log, kPath};
-        CHECK_FALSE(store.load());
-        CHECK(m.system.files[kPath + ".bad"] == half);
-        REQUIRE(m.log.lines.size() == 1);
-        CHECK(m.log.lines[0].find(kPath + ".bad") != std::string::npos);
-        store.save("new\n");
-        store.flush();
-        CHECK(m.system.files[kPath] == "new\n");
-        CHECK(m.system.files[kPath + ".bad"] == half);
+    const std::string half = state(9).substr(0, 20);
+    const struct {
+        const char* name;
+        std::optional<std::string> file, bak;
+        std::optional<int> want;
+        std::vector<const char*> bad; ///< kept aside
+    } rows[] = {
+        {"the file", state(2), std::nullopt, 2, {}},
+        {"the file, not the one before", state(2), state(1), 2, {}},
+        {"killed between two renames", std::nullopt, state(1), 1, {}},
+        {"half a file", half, state(1), 1, {".bad"}},
+        {"an empty file", "", state(1), 1, {".bad"}},
+        {"half a file alone", half, std::nullopt, std::nullopt, {".bad"}},
+        {"no file that can be used", half, half, std::nullopt, {".bad", ".bak.bad"}},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        Storing s;
+        if (row.file) s.m.system.files[kPath] = *row.file;
+        if (row.bak) s.m.system.files[kPath + ".bak"] = *row.bak;
+        CHECK(s.loaded() == row.want);
+        REQUIRE(s.m.log.lines.size() == row.bad.size());
+        for (std::size_t at = 0; at < row.bad.size(); ++at) {
+            CHECK(s.has(row.bad[at]));
+            CHECK(s.m.log.lines[at].contains(kPath + row.bad[at]));
+        }
+        for (const char* ending : {".bad", ".bak.bad"})
+            CHECK(s.has(ending) == (std::ranges::count(row.bad, std::string_view{ending}) > 0));
     }
+}
+
+TEST_CASE("store: a file that cannot even be read is moved aside, never overwritten")
+{
+    Storing s;
+    s.m.system.files[kPath] = state(2);
+    s.m.system.files[kPath + ".bak"] = state(1);
+    s.m.system.fail_always("read " + kPath, EIO); // both
+    CHECK_FALSE(s.store.load());
+    CHECK(s.m.system.files[kPath + ".bad"] == state(2));
+    CHECK(s.m.system.files[kPath + ".bak.bad"] == state(1));
+    s.store.save(state(3));
+    REQUIRE(s.store.flush());
+    CHECK(s.m.system.files[kPath] == state(3));
+    CHECK(s.m.system.files[kPath + ".bad"] == state(2));
 }
 
 TEST_CASE("store: the newest text wins, and flush waits for it")
 {
-    tests::Machine m;
-    Store store{m.loop, m.system, m.log, kPath};
-    for (const char* text : {"one", "two", "three"})
-        store.save(text);
-    store.flush();
-    CHECK(m.system.files[kPath] == "three");
+    Storing s;
+    for (const int number : {1, 2, 3})
+        s.store.save(state(number));
+    REQUIRE(s.store.flush());
+    CHECK(s.m.system.files[kPath] == state(3));
+    CHECK(s.loaded() == 3);
 }
 
-TEST_CASE("store: without a flush it is written as well")
+TEST_CASE("store: without a flush it is written as well, and the one before stays")
 {
-    tests::Machine m;
-    Store store{m.loop, m.system, m.log, kPath};
-    store.save("one");
-    store.save("two");
-    // The loop goes on until the last one is out. Its length says that both threads have ended.
-    m.loop.run_for(std::chrono::seconds{20});
-    store.flush();
-    CHECK(m.system.files[kPath] == "two");
+    Storing s;
+    s.store.save(state(1));
+    s.store.save(state(2));
+    // The loop goes on until the last one is out.
+    s.m.loop.run_for(std::chrono::seconds{20});
+    CHECK(s.m.system.files[kPath] == state(2));
+    CHECK(s.m.system.files[kPath + ".bak"] == state(1));
+    CHECK_FALSE(s.has(".new"));
 }
 
-TEST_CASE("store: whichever call fails, the file is the old one or the new one, whole")
+TEST_CASE("store: what goes, goes to the disk first")
+{
+    Storing s;
+    s.m.system.files[kPath] = state(1);
+    s.m.system.calls.clear();
+    s.store.save(state(2));
+    REQUIRE(s.store.flush());
+    const std::vector<std::string> want{"open " + kPath + ".new", "write", "fsync",
+                                        "rename " + kPath + " to " + kPath + ".bak",
+                                        "rename " + kPath + ".new to " + kPath};
+    REQUIRE(s.m.system.calls.size() == want.size());
+    for (std::size_t at = 0; at < want.size(); ++at)
+        CHECK(s.m.system.calls[at].starts_with(want[at]));
+}
+
+TEST_CASE("store: on_disk is called on the loop, once, when this text or a later one is there")
+{
+    Storing s;
+    std::vector<std::pair<int, std::string>> told; ///< whose, and what was in the file
+    const auto tell = [&](int whose) {
+        return [&s, &told, whose] { told.emplace_back(whose, s.m.system.files[kPath]); };
+    };
+    s.store.save(state(1), tell(1)); // is being written
+    s.store.save(state(2), tell(2)); // waits, and then goes with the third
+    s.store.save(state(3), tell(3));
+    CHECK(told.empty());
+    s.m.loop.run_for(std::chrono::seconds{20});
+    REQUIRE(told.size() == 3);
+    CHECK(told[0] == std::pair{1, state(1)});
+    CHECK(told[1] == std::pair{2, state(3)});
+    CHECK(told[2] == std::pair{3, state(3)});
+}
+
+TEST_CASE("store: when_saved is at once where nothing is to be written, else with what is")
+{
+    Storing s;
+    int told = 0;
+    s.store.when_saved([&] { ++told; });
+    CHECK(told == 1);
+    s.store.save(state(1)); // is being written
+    s.store.when_saved([&] {
+        ++told;
+        CHECK(s.m.system.files[kPath] == state(1));
+    });
+    s.store.save(state(2)); // waits
+    s.store.when_saved([&] {
+        ++told;
+        CHECK(s.m.system.files[kPath] == state(2));
+    });
+    CHECK(told == 1);
+    s.m.loop.run_for(std::chrono::seconds{20});
+    CHECK(told == 3);
+}
+
+TEST_CASE("store: a callback may save again")
+{
+    Storing s;
+    bool second = false;
+    s.store.save(state(1), [&] { s.store.save(state(2), [&] { second = true; }); });
+    s.m.loop.run_for(std::chrono::seconds{20});
+    CHECK(second);
+    CHECK(s.m.system.files[kPath] == state(2));
+}
+
+TEST_CASE("store: a write that failed is told once, answered, and tried again until it succeeds")
+{
+    Storing s;
+    s.m.system.fail_nth(1, ENOSPC);
+    bool told = false;
+    s.store.save(state(1), [&] {
+        told = true;
+        CHECK_FALSE(s.has(""));
+        CHECK(s.store.fault().contains("no space left on device"));
+    });
+    // A second later it is tried again; nothing else happens on the loop.
+    s.m.loop.run_for(std::chrono::seconds{20});
+    CHECK(told);
+    CHECK(s.store.fault().empty());
+    CHECK(s.m.system.files[kPath] == state(1));
+    REQUIRE(s.m.log.lines.size() == 2);
+    CHECK(s.m.log.lines[0].starts_with("state: "));
+    CHECK(s.m.log.lines[1] == "state: " + kPath + " is written again");
+}
+
+TEST_CASE("store: a text that comes after a failure need not wait for the second try")
+{
+    Storing s;
+    s.m.system.fail_nth(1, EIO);
+    bool failed = false;
+    bool saved = false;
+    s.store.save(state(1), [&] { failed = true; });
+    REQUIRE(s.m.until([&] { return failed; }));
+    s.store.save(state(2), [&] { saved = true; });
+    REQUIRE(s.m.until([&] { return saved; }));
+    CHECK(s.m.system.files[kPath] == state(2));
+    CHECK(s.store.fault().empty());
+}
+
+TEST_CASE("store: one text that fails for good is told of once, however often it is tried")
+{
+    Storing s;
+    s.m.system.fail_always("open " + kPath, EROFS);
+    for (const int number : {1, 2, 3}) {
+        bool failed = false;
+        s.store.save(state(number), [&] { failed = true; });
+        REQUIRE(s.m.until([&] { return failed; }));
+    }
+    CHECK(s.m.log.lines.size() == 1);
+    const auto flushed = s.store.flush();
+    REQUIRE_FALSE(flushed);
+    CHECK(flushed.error().text().contains("read-only file system"));
+}
+
+TEST_CASE("store: whichever call fails, what is loaded then is the old state or the new one, whole")
 {
     int calls = 0;
     {
-        tests::Machine m;
-        m.system.files[kPath] = "old";
-        m.system.calls.clear();
-        Store store{m.loop, m.system, m.log, kPath};
-        store.save("new");
-        store.flush();
-        calls = static_cast<int>(m.system.calls.size());
-        CHECK(m.system.files[kPath] == "new");
-        CHECK(m.system.count("fsync") == 1);
+        Storing s;
+        s.m.system.files[kPath] = state(1);
+        s.m.system.calls.clear();
+        REQUIRE(replace_file(s.m.system, kPath, state(2)));
+        calls = static_cast<int>(s.m.system.calls.size());
     }
-    REQUIRE(calls >= 4); // open, write, fsync, rename
+    REQUIRE(calls == 5); // open, write, fsync, rename, rename
     for (int nth = 1; nth <= calls; ++nth) {
         CAPTURE(nth);
-        tests::Machine m;
-        m.system.files[kPath] = "old";
-        Store store{m.loop, m.system, m.log, kPath};
-        m.system.fail_nth(nth, ENOSPC);
-        store.save("new");
-        store.flush();
-        CHECK(m.system.files[kPath] == "old");
-        REQUIRE(m.log.lines.size() == 1);
-        CHECK(m.log.lines[0].starts_with("state: "));
-        store.save("newer"); // room again
-        store.flush();
-        CHECK(m.system.files[kPath] == "newer");
+        Storing s;
+        s.m.system.files[kPath] = state(1);
+        s.m.system.fail_nth(nth, ENOSPC);
+        const auto result = replace_file(s.m.system, kPath, state(2));
+        REQUIRE_FALSE(result);
+        CHECK(result.error().code == std::errc::no_space_on_device);
+        CHECK(result.error().text().contains(kPath));
+        CHECK(s.loaded() == 1);
+        CHECK(s.m.log.lines.empty()); // nothing of it was damaged
+        REQUIRE(replace_file(s.m.system, kPath, state(3)));
+        CHECK(s.loaded() == 3);
     }
 }

@@ -5,9 +5,11 @@
 #include "supervisor/engine/supervisor.hpp"
 #include "tests/support/manual_clock.hpp"
 #include "tests/support/scripted_system.hpp"
+#include "tests/unit/supervisor/engine/fake_keeper.hpp"
 #include "tests/unit/supervisor/engine/scratch.hpp"
 #include "tests/unit/supervisor/sys/fake_proc.hpp"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,11 +32,13 @@ public:
 
     std::string failure; ///< of every launch; "" they succeed
     std::vector<supervisor::LaunchPlan> plans;
+    std::function<void()> on_launch; ///< looks at the moment before
 
     std::expected<supervisor::Launched, supervisor::LaunchFailure>
     launch(const supervisor::LaunchPlan& plan) override
     {
         plans.push_back(plan);
+        if (on_launch) on_launch();
         if (!failure.empty())
             return std::unexpected(
                 supervisor::LaunchFailure{.stage = "exec", .error = ENOENT, .text = failure});
@@ -64,6 +68,7 @@ private:
 };
 
 struct Machine {
+    FakeKeeper keeper; // outlives the loop, whose handlers may hold what is kept
     boost::asio::io_context loop{1};
     ScriptedSystem system;
     ManualClock clock;
@@ -72,6 +77,7 @@ struct Machine {
     supervisor::Supervisor supervisor{{.loop = loop,
                                        .system = prepared(system),
                                        .launcher = launcher,
+                                       .keeper = keeper,
                                        .clock = clock,
                                        .log = log,
                                        .paths = ipc::HomePaths{"/home/u/.clusterctl"},

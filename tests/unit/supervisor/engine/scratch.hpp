@@ -134,9 +134,14 @@ public:
     }
     ipc::Result<void> kill(pid_t pid, int signal) override { return real_.kill(pid, signal); }
     ipc::Result<std::optional<ipc::ExitStatus>> wait(pid_t pid) override { return real_.wait(pid); }
-    ipc::Result<std::optional<std::pair<pid_t, ipc::ExitStatus>>> wait_any() override
+    ipc::Result<std::optional<ipc::ExitStatus>> peek_exit(pid_t pid) override
     {
-        return real_.wait_any();
+        return real_.peek_exit(pid);
+    }
+    std::optional<ipc::ExitStatus> exit_of(int pidfd) override { return real_.exit_of(pidfd); }
+    ipc::Result<std::optional<std::pair<pid_t, ipc::ExitStatus>>> peek_any() override
+    {
+        return real_.peek_any();
     }
     ipc::Result<ipc::UniqueFd> pidfd_open(pid_t pid) override { return real_.pidfd_open(pid); }
     ipc::Result<int> sched_getaffinity() override { return real_.sched_getaffinity(); }

@@ -1,6 +1,7 @@
 #include "supervisor/engine/log_pump.hpp"
 
 #include "tests/support/manual_clock.hpp"
+#include "tests/unit/supervisor/engine/fake_keeper.hpp"
 #include "tests/unit/supervisor/engine/scratch.hpp"
 
 #include <doctest/doctest.h>
@@ -32,9 +33,10 @@ struct Pumping {
     tests::Folder folder;
     boost::asio::io_context loop{1};
     tests::FaultySystem system;
+    tests::FakeKeeper keeper;
     tests::ManualClock clock;
     std::vector<std::string> complaints;
-    LogPump pump{loop, system, clock,
+    LogPump pump{loop, system, keeper, clock,
                  [this](const std::string& text) { complaints.push_back(text); }};
 
     std::string path(const std::string& name) const { return folder.path + "/" + name; }
@@ -439,4 +441,62 @@ TEST_CASE("log pump: the tail is what was written since, and no more lines than 
     CHECK(p.pump.tail(*stream, since, 9) == std::vector<std::string>{"a", "b", "c", "d"});
     REQUIRE(::truncate(stream->path().c_str(), 0) == 0);
     CHECK(p.pump.tail(*stream, since, 9).empty());
+}
+
+TEST_CASE("log pump: a pipe is kept as long as its stream lives")
+{
+    Pumping p;
+    auto stream = p.open(p.path("out.log"));
+    CHECK(stream->inode() == inode_of(stream->fd()));
+    CHECK(p.keeper.fds.contains(stream->inode()));
+    stream.reset();
+    CHECK(p.keeper.fds.empty());
+}
+
+TEST_CASE("log pump: another daemon goes on with a pipe in the middle of a line, no byte lost")
+{
+    for (const bool shared : {false, true}) {
+        CAPTURE(shared);
+        tests::Folder folder;
+        const std::string file = folder.path + "/out.log";
+        KeptFds kept;
+        std::uint64_t inode = 0;
+        ipc::UniqueFd end;
+        {
+            Pumping before;
+            const auto stream = before.open(file);
+            inode = stream->inode();
+            end = worker_end(*stream);
+            say(end, "one\ntwo, ");
+            REQUIRE(before.file_becomes(file, "one\ntwo, "));
+            say(end, "half a"); // nobody is there any more
+            kept = before.keeper.hand_over();
+        }
+        Pumping p;
+        std::unique_ptr<LogStream> other;
+        auto stream = p.pump.adopt(0, StreamKind::out, file, kept.take(inode));
+        REQUIRE(stream);
+        if (shared) other = p.open(file, 1);
+        CHECK((*stream)->inode() == inode);
+        CHECK(p.keeper.fds.contains(inode));
+        say(end, " line\n");
+        CHECK(p.file_becomes(file, "one\ntwo, half a line\n"));
+        CHECK(p.complaints.empty());
+        // Its next process gets the same pipe.
+        say(worker_end(**stream), "next\n");
+        CHECK(p.file_becomes(file, "one\ntwo, half a line\nnext\n"));
+    }
+}
+
+TEST_CASE(
+    "log pump: a pipe whose file cannot be opened is not adopted, with an error that names it")
+{
+    Pumping p;
+    std::unique_ptr<LogStream> stream = p.open(p.path("out.log"));
+    KeptFds kept = p.keeper.hand_over();
+    p.system.faults["open"] = EROFS;
+    const auto adopted =
+        p.pump.adopt(0, StreamKind::out, p.path("err.log"), kept.take(stream->inode()));
+    REQUIRE_FALSE(adopted);
+    CHECK(adopted.error().text().contains(p.path("err.log")));
 }

@@ -5,9 +5,12 @@
 #include "tests/unit/supervisor/engine/scratch.hpp"
 #include "tests/unit/supervisor/engine/scripted_node.hpp"
 
+#include <boost/asio/post.hpp>
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 
 #include <filesystem>
 #include <functional>
@@ -53,22 +56,240 @@ struct Fixture : ScriptedNode {
         if (on_message) on_message(message);
     }
 
+    NodeChannel::Calls calls()
+    {
+        return {.message = [this](const NodeMessage& message) { got(message); },
+                .end = [this] { ++ends; },
+                .changed = [this] { ++changes; }};
+    }
+
+    /// Bytes from the worker that nobody has taken out of the socket.
+    int unread() const
+    {
+        int count = -1;
+        REQUIRE(::ioctl(kernels_end.get(), FIONREAD, &count) == 0);
+        return count;
+    }
+
     std::function<void(const NodeMessage&)> on_message;
     std::vector<NodeMessage> messages;
     int ends = 0;
-    std::unique_ptr<NodeChannel> channel = std::make_unique<NodeChannel>(
-        loop, std::move(daemons_end), [this](const NodeMessage& message) { got(message); },
-        [this] { ++ends; });
+    int changes = 0;
+    UniqueFd kernels_end{::fcntl(daemons_end.get(), F_DUPFD_CLOEXEC, 0)};
+    std::unique_ptr<NodeChannel> channel =
+        std::make_unique<NodeChannel>(loop, std::move(daemons_end), calls());
+};
+
+/// A manager that was killed: its channel is never run again, and the next one goes on. A test uses
+/// the loop of the first one by hand.
+struct Killed : Fixture {
+    ~Killed() { channel.reset(); } // it is the next manager's by then
+
+    void kill()
+    {
+        const auto past = NodeChannel::Past::read(channel->saved());
+        REQUIRE(past);
+        first = std::move(channel); // hangs on, as a dead manager's descriptors do in the guardian
+        channel = std::make_unique<NodeChannel>(
+            next_loop, UniqueFd{::fcntl(kernels_end.get(), F_DUPFD_CLOEXEC, 0)}, calls(), *past,
+            [this](std::uint64_t) { return handle; });
+    }
+    /// The next manager does everything that is ready, and tells what the worker has heard.
+    std::string next()
+    {
+        std::string heard;
+        char buffer[65536];
+        while (true) {
+            next_loop.restart();
+            while (next_loop.poll() > 0)
+                next_loop.restart();
+            const auto received = receive_bytes(worker.get(), buffer);
+            if (!received || received->size == 0) return heard;
+            heard.append(buffer, received->size);
+            handles += received->handles ? 1 : 0;
+        }
+    }
+
+    boost::asio::io_context next_loop;
+    std::shared_ptr<const UniqueFd> handle;
+    std::unique_ptr<NodeChannel> first;
+    int handles = 0;
 };
 
 } // namespace
+
+TEST_CASE_FIXTURE(Fixture, "node channel: a line stays in the socket until its effects are done")
+{
+    std::vector<int> seen;
+    on_message = [&](const NodeMessage&) {
+        seen.push_back(unread());
+        boost::asio::post(loop, [&] { seen.push_back(unread()); });
+    };
+    say(kOnline);
+    const int size = static_cast<int>(kOnline.size());
+    CHECK(seen == std::vector{size, size});
+    CHECK(unread() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: half a line stays in the socket")
+{
+    say(kOnline + "{\"cmd\":");
+    CHECK(messages.size() == 1);
+    CHECK(unread() == 7);
+    say(kOnline.substr(7));
+    CHECK(run_until(loop, [&] { return messages.size() == 2; }));
+    CHECK(std::holds_alternative<NodeOnline>(messages[1]));
+    settle();
+    CHECK(unread() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: half a line that fills the socket is taken out of it")
+{
+    const std::string line = query(1);
+    std::string padded = line;
+    padded.insert(1, 3'000, ' '); // JSON may; a byte at a time, as no program does
+    padded.replace(1, 7, line.substr(1, 7));
+    std::size_t said = 0;
+    CHECK(run_until(loop, [&] {
+        while (said < padded.size() && send_with_handle(worker.get(), padded.substr(said, 1)))
+            ++said;
+        return said == padded.size();
+    }));
+    CHECK(run_until(loop, [&] { return messages.size() == 1; }));
+    settle();
+    CHECK(unread() == 0);
+    say(kOnline); // and from now on it is as before
+    CHECK(messages.size() == 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: half a line that comes with a socket is completed")
+{
+    const std::string line = "{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Server\"}\n";
+    REQUIRE(send_with_handle(worker.get(), line.substr(0, 9), some_handle()->get()));
+    CHECK(hear().text == kTaken);
+    say(line.substr(9) + kOnline);
+    REQUIRE(messages.size() == 2);
+    CHECK(std::holds_alternative<NodeUserMessage>(messages[0]));
+    CHECK(std::holds_alternative<NodeOnline>(messages[1]));
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: messages for the app do not keep an answer from it")
+{
+    channel->send("socket\n", some_handle());
+    CHECK(hear().text == "socket\n");
+    while (!channel->full())
+        channel->send_plain(std::string(10'000, 'a') + "\n"); // behind the socket
+    say(kTaken);
+    CHECK(run_until(loop, [&] { return hear().text.empty() && !channel->full(); }));
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: what cannot go out at once is told, and that it has")
+{
+    channel->send("one\n");
+    channel->send_plain("two\n");
+    CHECK(changes == 0);
+    channel->send("socket\n", some_handle());
+    CHECK(changes == 0);
+    channel->send_plain("the app's\n");
+    CHECK(changes == 0);
+    channel->send("three\n");
+    CHECK(changes == 1);
+    CHECK(channel->saved()["unsent"].size() == 1);
+    hear();
+    say(kTaken);
+    CHECK(changes == 2);
+    CHECK(channel->saved()["unsent"].empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: without a descriptor it has ended")
+{
+    const NodeChannel none{loop, UniqueFd{}, calls()};
+    CHECK(none.ended());
+    settle();
+    CHECK(ends == 0);
+}
+
+TEST_CASE_FIXTURE(Killed, "node channel: what a manager has heard and not finished is heard again")
+{
+    REQUIRE(send_with_handle(worker.get(), kOnline));
+    while (messages.empty())
+        loop.run_one(); // up to the message
+    kill();
+    next();
+    CHECK(messages.size() == 2);
+    CHECK(unread() == 0);
+}
+
+TEST_CASE_FIXTURE(Killed, "node channel: the next one sends first what was held back")
+{
+    handle = some_handle();
+    channel->send("one\n", handle);
+    channel->send("two\n", handle);
+    channel->send("three\n");
+    CHECK(hear().text == "one\n");
+    kill();
+    CHECK(next() == "two\n");
+    CHECK(handles == 1);
+    REQUIRE(send_with_handle(worker.get(), kTaken));
+    CHECK(next() == "three\n");
+}
+
+TEST_CASE_FIXTURE(Killed, "node channel: a socket that nobody has any more is left out")
+{
+    channel->send("one\n", some_handle());
+    channel->send("two\n", some_handle());
+    channel->send("three\n");
+    CHECK(hear().text == "one\n");
+    kill();
+    CHECK(next() == "three\n");
+    CHECK(handles == 0);
+}
+
+TEST_CASE_FIXTURE(Killed, "node channel: a line that is half out is completed, whoever's it is")
+{
+    const std::string line(3UL << 20U, 'a');
+    channel->send_plain(line + "\n");
+    CHECK(changes == 1);
+    kill();
+    CHECK(next() == line + "\n");
+}
+
+TEST_CASE_FIXTURE(Killed, "node channel: that the worker is bun is known to the next one")
+{
+    say(std::string{kBunMark} + kOnline);
+    CHECK(changes == 1);
+    kill();
+    channel->send("one\n");
+    CHECK(next() == std::string{kBunMark} + "one\n");
+}
+
+TEST_CASE("node channel: what is no saved channel is refused")
+{
+    const char* const rows[] = {
+        "null",
+        "[]",
+        "1",
+        R"({"marked": 1})",
+        R"({"unsent": {}})",
+        R"({"unsent": [1]})",
+        R"({"unsent": [{"line": 1}]})",
+        R"({"unsent": [{"line": "a", "sent": -1}]})",
+        R"({"unsent": [{"line": "a", "sent": 1}]})",
+        R"({"unsent": [{"line": "a", "handle": "b"}]})",
+    };
+    for (const char* const row : rows) {
+        CAPTURE(row);
+        CHECK_FALSE(NodeChannel::Past::read(nlohmann::json::parse(row)));
+    }
+    CHECK(NodeChannel::Past::read(nlohmann::json::parse(R"({"later": 1})")));
+}
 
 TEST_CASE_FIXTURE(Fixture, "node channel: each line is a message, however it is cut")
 {
     const std::string both = kOnline + query(1);
     for (const char c : both)
         say({&c, 1});
-    REQUIRE(messages.size() == 2);
+    REQUIRE(run_until(loop, [&] { return messages.size() == 2; }));
     CHECK(std::holds_alternative<NodeOnline>(messages[0]));
     CHECK(std::holds_alternative<NodeQuery>(messages[1]));
 }

@@ -1,18 +1,9 @@
-// One worker's member against a worker that the test plays. The sockets are real, the ports that
-// the worker reports are made up.
-#include "supervisor/engine/node_cluster.hpp"
-
-#include "ipc/base/system.hpp"
-#include "supervisor/engine/listener.hpp"
-#include "supervisor/engine/worker.hpp"
-#include "supervisor/sys/listeners.hpp"
-#include "tests/unit/supervisor/engine/scratch.hpp"
-#include "tests/unit/supervisor/engine/scripted_node.hpp"
-
-#include <doctest/doctest.h>
+// What one worker's member does while its manager lives; what comes after is in
+// test_node_succession.cpp.
+#include "tests/unit/supervisor/engine/node_member.hpp"
 
 #include <cerrno>
-#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,120 +11,15 @@
 
 using namespace cluster;
 using namespace cluster::supervisor;
+using namespace cluster::tests;
 using namespace std::chrono_literals;
-using cluster::tests::run_until;
-using cluster::tests::ScriptedNode;
 
 namespace {
 
-const std::string kTaken = "{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
-const std::string kDisconnect = "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\"}\n";
-constexpr auto kLong = 1h;
-
-using Texts = std::vector<std::string>;
-using Ports = std::vector<std::uint16_t>;
-
-/// A server as a worker asks for it, and the port that it says it has got.
-struct Server {
-    std::string asked = R"("address":"127.0.0.1","port":0,"addressType":4)";
-    int port = 4001;
-    int index = 0;
-    std::string key = "127.0.0.1:0:4:-1:0";
-};
-
-std::string line(const std::string& act, const std::string& rest)
-{
-    return R"({"cmd":"NODE_CLUSTER","act":")" + act + "\"," + rest + ",\"seq\":1}\n";
-}
-
-std::string query(const Server& server)
-{
-    return line("queryServer", "\"index\":" + std::to_string(server.index) + "," + server.asked);
-}
-
-/// Like the query, but for the port.
-std::string listening(const Server& server)
-{
-    std::string told = server.asked;
-    const auto port = told.find("\"port\":") + 7;
-    told.replace(port, told.find(',', port) - port, std::to_string(server.port));
-    return line("listening", "\"index\":" + std::to_string(server.index) + "," + told);
-}
-
-std::string closed(const Server& server)
-{
-    return line("close", R"("key":")" + server.key + "\"");
-}
-
-const Server kOther{.port = 4002, .index = 1, .key = "127.0.0.1:0:4:-1:1"};
-const Server kUdp{.asked = R"("address":"127.0.0.1","port":0,"addressType":"udp4","fd":-1)",
-                  .key = "127.0.0.1:0:udp4:-1:0"};
-const Server kDescriptor{.asked = R"("address":null,"port":null,"addressType":null,"fd":3)",
-                         .key = "null:-1:fd:3:0"};
-
-struct Fixture : ScriptedNode {
-    void start(std::shared_ptr<NodeHandles> handles)
-    {
-        member = std::make_unique<NodeMember>(
-            loop, std::move(daemons_end), std::move(handles),
-            NodeOpener{.app = app, .sockets = sockets},
-            NodeEvents{.on_ready = [this] { ++readies; }, .on_listening = [this] { ++listens; }});
-    }
-    void start_in_cluster() { start(std::make_shared<NodeHandles>(loop, system)); }
-
-    /// The worker opens it, up to and with `listening`.
-    void open(const Server& server = {})
-    {
-        say(query(server));
-        CHECK(hear().handles == 1);
-        say(kTaken + listening(server));
-    }
-
-    /// One end for `offer_connection`, the other for the probe.
-    ipc::UniqueFd connection()
-    {
-        auto pair = make_socket_pair();
-        REQUIRE(pair);
-        probe = std::move(pair->ours);
-        return std::move(pair->theirs);
-    }
-    bool probe_is_hung_up()
-    {
-        char byte = 0;
-        const auto received = receive_bytes(probe.get(), {&byte, 1});
-        return received && received->size == 0;
-    }
-
-    /// The app has one address in its `listen`.
-    void declare()
-    {
-        const ipc::ListenAddress address{.text = "127.0.0.1:0", .name = "web"};
-        auto opened = open_listener(system, address);
-        REQUIRE(opened);
-        app->listeners.push_back(std::make_shared<Listener>(address, std::move(*opened)));
-        sockets = {app->listeners[0]->current()};
-    }
-
-    ipc::LinuxSystem system;
-    ListenSockets sockets;
-    std::shared_ptr<App> app = std::make_shared<App>();
-    ipc::UniqueFd probe;
-    int readies = 0;
-    int listens = 0;
-    std::unique_ptr<NodeMember> member;
-};
-
-struct InCluster : Fixture {
-    InCluster() { start_in_cluster(); }
-};
+using Fixture = MemberFixture;
 
 struct Alone : Fixture {
     Alone() { start(nullptr); }
-};
-
-struct Drain {
-    int done = 0;
-    std::function<void()> on_done = [this] { ++done; };
 };
 
 } // namespace
@@ -191,8 +77,9 @@ TEST_CASE_FIXTURE(InCluster, "node member: what it calls may destroy it")
             ++*count; // of what it holds itself nothing may be gone
         };
         one.member = std::make_unique<NodeMember>(
-            one.loop, std::move(one.daemons_end), std::make_shared<NodeHandles>(one.loop, system),
-            NodeOpener{.app = app}, NodeEvents{.on_ready = destroy, .on_listening = destroy});
+            one.loop, keeper, std::move(one.daemons_end),
+            std::make_shared<NodeHandles>(one.loop, system, keeper), NodeOpener{.app = app},
+            NodeEvents{.on_ready = destroy, .on_listening = destroy});
         one.say(row.said + row.said);
         CHECK_FALSE(one.member);
     }
@@ -358,7 +245,7 @@ TEST_CASE_FIXTURE(Fixture, "node member: a declared socket listens, is known and
 TEST_CASE_FIXTURE(Fixture, "node member: a declared socket is the worker's own and goes with it")
 {
     declare();
-    const auto handles = std::make_shared<NodeHandles>(loop, system);
+    const auto handles = std::make_shared<NodeHandles>(loop, system, keeper);
     const auto get = [&](const ListenSockets& own, const std::string& data) {
         const NodeQuery query{
             .address = {.text = "null", .type = NodeAddressType::descriptor, .fd = 3},

@@ -1,10 +1,12 @@
 #include "supervisor/engine/notify_socket.hpp"
 
 #include "ipc/base/notify.hpp"
+#include "tests/unit/supervisor/engine/fake_keeper.hpp"
 #include "tests/unit/supervisor/engine/scratch.hpp"
 
 #include <boost/asio/post.hpp>
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,13 +26,15 @@ namespace {
 /// A socket whose messages are collected.
 struct Listening {
     boost::asio::io_context loop{1};
+    tests::FakeKeeper keeper;
     std::vector<NotifyMessage> heard;
     std::unique_ptr<NotifySocket> socket;
 
     explicit Listening(uid_t worker = ::geteuid())
     {
-        auto opened = NotifySocket::open(
-            loop, worker, [this](const NotifyMessage& message) { heard.push_back(message); });
+        auto opened =
+            NotifySocket::open(loop, keeper, worker,
+                               [this](const NotifyMessage& message) { heard.push_back(message); });
         if (!opened) FAIL(opened.error().text());
         socket = std::move(*opened);
     }
@@ -108,9 +112,10 @@ TEST_CASE("notify socket: a message beyond 4096 bytes is dropped, the longest on
 TEST_CASE("notify socket: a worker that never stops talking leaves the loop to others")
 {
     boost::asio::io_context loop{1};
+    tests::FakeKeeper keeper;
     int heard = 0;
     std::unique_ptr<NotifySocket> socket;
-    auto opened = NotifySocket::open(loop, ::geteuid(), [&](const NotifyMessage&) {
+    auto opened = NotifySocket::open(loop, keeper, ::geteuid(), [&](const NotifyMessage&) {
         ++heard;
         REQUIRE(ipc::notify(socket->address(), "WATCHDOG=1")); // there is always one more
     });
@@ -131,9 +136,10 @@ TEST_CASE("notify socket: a worker that never stops talking leaves the loop to o
 TEST_CASE("notify socket: it may be destroyed by what it calls, and hears nothing afterwards")
 {
     boost::asio::io_context loop{1};
+    tests::FakeKeeper keeper;
     int heard = 0;
     std::unique_ptr<NotifySocket> socket;
-    auto opened = NotifySocket::open(loop, ::geteuid(), [&](const NotifyMessage&) {
+    auto opened = NotifySocket::open(loop, keeper, ::geteuid(), [&](const NotifyMessage&) {
         ++heard;
         socket.reset();
     });
@@ -147,4 +153,79 @@ TEST_CASE("notify socket: it may be destroyed by what it calls, and hears nothin
     loop.run();
     CHECK(heard == 1);
     CHECK_FALSE(ipc::notify(address, "READY=1"));
+}
+
+TEST_CASE("notify socket: a message stays in the socket until its effects are done")
+{
+    boost::asio::io_context loop{1};
+    tests::FakeKeeper keeper;
+    std::unique_ptr<NotifySocket> socket;
+    std::vector<bool> there;
+    const auto look = [&] {
+        char byte = 0;
+        there.push_back(peek_datagram(keeper.fds.begin()->second.get(), {&byte, 1}).has_value());
+    };
+    auto opened = NotifySocket::open(loop, keeper, ::geteuid(), [&](const NotifyMessage&) {
+        look();
+        boost::asio::post(loop, look);
+    });
+    REQUIRE(opened);
+    socket = std::move(*opened);
+    REQUIRE(ipc::notify(socket->address(), "READY=1"));
+    REQUIRE(run_until(loop, [&] { return there.size() == 2; }));
+    CHECK(there == std::vector{true, true});
+    loop.restart();
+    loop.poll();
+    look();
+    CHECK_FALSE(there.back());
+}
+
+TEST_CASE("notify socket: who comes next hears what was said meanwhile")
+{
+    Listening l;
+    const auto saved = l.socket->saved();
+    KeptFds kept = l.keeper.hand_over();
+    SUBCASE("in the socket that was kept")
+    {
+        l.say("READY=1");
+    }
+    SUBCASE("in another one of the same name")
+    {
+        kept = {};
+        l.socket.reset(); // nobody has it any more
+        l.keeper.fds.clear();
+    }
+    boost::asio::io_context loop{1};
+    tests::FakeKeeper keeper;
+    int heard = 0;
+    auto next =
+        NotifySocket::restore(loop, keeper, saved, kept, [&](const NotifyMessage&) { ++heard; });
+    if (!next) FAIL(next.error().text());
+    CHECK(keeper.fds.size() == 1);
+    CHECK((*next)->address() == saved["address"].get<std::string>());
+    if (!l.socket) REQUIRE(ipc::notify((*next)->address(), "READY=1"));
+    CHECK(run_until(loop, [&] { return heard == 1; }));
+}
+
+TEST_CASE("notify socket: what is no saved socket is refused, and so is a name that is taken")
+{
+    Listening l;
+    const char* const rows[] = {"null",
+                                "[]",
+                                "{}",
+                                R"({"address": 1})",
+                                R"({"address": "@x", "inode": -1})",
+                                R"({"address": "@x", "uid": "root"})",
+                                R"({"address": "/tmp/x"})"};
+    for (const char* const row : rows) {
+        CAPTURE(row);
+        KeptFds kept;
+        CHECK_FALSE(NotifySocket::restore(l.loop, l.keeper, nlohmann::json::parse(row), kept,
+                                          [](const NotifyMessage&) {}));
+    }
+    KeptFds none;
+    const auto taken = NotifySocket::restore(l.loop, l.keeper, l.socket->saved(), none,
+                                             [](const NotifyMessage&) {});
+    REQUIRE_FALSE(taken);
+    CHECK(taken.error().code == std::errc::address_in_use);
 }

@@ -293,7 +293,7 @@ TEST_CASE("supervisor: what is launched is the script, or its interpreter with t
         CHECK(std::ranges::count(plan.environment, "USER=u") == 1);
         // A Node program has a channel to us, as under PM2.
         const bool node = row.interpreter.ends_with("node");
-        CHECK(plan.fds.size() == (node ? 4 : 3));
+        CHECK(plan.fds.size() == (node ? 5 : 3));
         CHECK(std::ranges::count(plan.environment, "NODE_CHANNEL_FD=3") == (node ? 1 : 0));
     }
 }

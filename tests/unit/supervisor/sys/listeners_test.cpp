@@ -1,6 +1,7 @@
 // Real sockets on loopback and in a scratch folder.
 #include "supervisor/sys/listeners.hpp"
 
+#include "supervisor/sys/keeper.hpp"
 #include "tests/unit/supervisor/sys/real_process.hpp"
 
 #include <doctest/doctest.h>

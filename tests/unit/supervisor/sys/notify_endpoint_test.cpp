@@ -68,16 +68,20 @@ TEST_CASE("notify endpoint: a datagram comes with its sender, and nothing is not
 {
     const NotifyEndpoint endpoint = opened();
     std::array<char, 16> bytes{};
-    const auto none = receive_datagram(endpoint.socket.get(), bytes);
+    const auto none = peek_datagram(endpoint.socket.get(), bytes);
     REQUIRE_FALSE(none);
     CHECK(none.error().code == std::errc::resource_unavailable_try_again);
 
     REQUIRE(ipc::notify(endpoint.address, "READY=1"));
-    const auto datagram = receive_datagram(endpoint.socket.get(), bytes);
-    REQUIRE(datagram);
-    CHECK(std::string(bytes.data(), datagram->size) == "READY=1");
-    CHECK(datagram->sender == ::geteuid());
-    CHECK_FALSE(datagram->cut);
+    for (int look = 0; look < 2; ++look) {
+        const auto datagram = peek_datagram(endpoint.socket.get(), bytes);
+        REQUIRE(datagram);
+        CHECK(std::string(bytes.data(), datagram->size) == "READY=1");
+        CHECK(datagram->sender == ::geteuid());
+        CHECK_FALSE(datagram->cut);
+    }
+    drop_datagram(endpoint.socket.get());
+    CHECK_FALSE(peek_datagram(endpoint.socket.get(), bytes));
 }
 
 TEST_CASE("notify endpoint: what does not fit is told, and an empty datagram is one")
@@ -87,13 +91,15 @@ TEST_CASE("notify endpoint: what does not fit is told, and an empty datagram is 
     REQUIRE(ipc::notify(endpoint.address, "12345678"));
     REQUIRE(ipc::notify(endpoint.address, "123456789"));
     REQUIRE(ipc::notify(endpoint.address, ""));
-    auto datagram = receive_datagram(endpoint.socket.get(), bytes);
+    auto datagram = peek_datagram(endpoint.socket.get(), bytes);
     REQUIRE(datagram);
     CHECK_FALSE(datagram->cut);
-    datagram = receive_datagram(endpoint.socket.get(), bytes);
+    drop_datagram(endpoint.socket.get());
+    datagram = peek_datagram(endpoint.socket.get(), bytes);
     REQUIRE(datagram);
     CHECK(datagram->cut);
-    datagram = receive_datagram(endpoint.socket.get(), bytes);
+    drop_datagram(endpoint.socket.get());
+    datagram = peek_datagram(endpoint.socket.get(), bytes);
     REQUIRE(datagram);
     CHECK(datagram->size == 0);
     CHECK(datagram->sender == ::geteuid());
@@ -112,12 +118,29 @@ TEST_CASE("notify endpoint: a descriptor that comes along is closed, and the wor
 
     const auto before = open_descriptors();
     std::array<char, 64> bytes{};
-    const auto datagram = receive_datagram(endpoint.socket.get(), bytes);
+    const auto datagram = peek_datagram(endpoint.socket.get(), bytes);
     REQUIRE(datagram);
     CHECK(std::string(bytes.data(), datagram->size) == "BARRIER=1");
     CHECK(datagram->sender == ::geteuid());
     CHECK(open_descriptors() == before);
-    // sd_notify_barrier waits for exactly this: the last writer is gone.
+    // sd_notify_barrier waits for exactly this: the last writer is gone, and so is the message.
     pollfd hung_up{.fd = read.get(), .events = 0, .revents = 0};
+    CHECK(::poll(&hung_up, 1, 0) == 0);
+    drop_datagram(endpoint.socket.get());
     CHECK(::poll(&hung_up, 1, 0) == 1);
+}
+
+TEST_CASE("notify endpoint: a name that nobody has any more is bound again, a taken one is not")
+{
+    NotifyEndpoint endpoint = opened();
+    CHECK_FALSE(open_notify_endpoint(endpoint.address));
+    endpoint.socket.reset();
+    const auto again = open_notify_endpoint(endpoint.address);
+    REQUIRE(again);
+    CHECK(ipc::notify(endpoint.address, "READY=1"));
+    for (const std::string& bad :
+         {std::string{}, std::string{"/tmp/x"}, "@" + std::string(108, 'x')}) {
+        CAPTURE(bad);
+        CHECK_FALSE(open_notify_endpoint(bad));
+    }
 }

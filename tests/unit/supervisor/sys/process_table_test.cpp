@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <csignal>
+#include <optional>
 #include <string>
 
 using namespace cluster::supervisor;
@@ -343,4 +345,40 @@ TEST_CASE("children_of: a kernel without that file is asked by parent")
     const auto passes = system.count("list directory /proc");
     CHECK(children_of(system, 999, 1) == Pids{}); // has gone: no reason for a pass
     CHECK(system.count("list directory /proc") == passes);
+}
+
+TEST_CASE("zombie status: how a process has ended that nobody has waited for yet, and no other one")
+{
+    using cluster::ipc::ExitStatus;
+    const FakeProcess zombie{.pid = 100, .start_time = 1000, .state = 'Z'};
+    const auto with = [&](auto change) {
+        FakeProcess process = zombie;
+        change(process);
+        return process;
+    };
+    const struct {
+        const char* name;
+        FakeProcess process;
+        std::optional<ExitStatus> want;
+    } rows[] = {
+        {"exit code 0", zombie, ExitStatus{.code = 0, .signal = 0}},
+        {"exit code 3", with([](FakeProcess& p) { p.wait_status = 3 << 8; }),
+         ExitStatus{.code = 3, .signal = 0}},
+        {"exit code 255", with([](FakeProcess& p) { p.wait_status = 255 << 8; }),
+         ExitStatus{.code = 255, .signal = 0}},
+        {"a signal", with([](FakeProcess& p) { p.wait_status = SIGKILL; }),
+         ExitStatus{.code = 0, .signal = SIGKILL}},
+        {"a signal that left a core", with([](FakeProcess& p) { p.wait_status = SIGSEGV | 0x80; }),
+         ExitStatus{.code = 0, .signal = SIGSEGV}},
+        {"it lives", with([](FakeProcess& p) { p.state = 'S'; }), std::nullopt},
+        {"other threads go on", with([](FakeProcess& p) { p.threads = 2; }), std::nullopt},
+        {"another process", with([](FakeProcess& p) { p.start_time = 1001; }), std::nullopt},
+        {"nobody", with([](FakeProcess& p) { p.pid = 101; }), std::nullopt},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        ScriptedSystem system;
+        add_process(system, row.process);
+        CHECK(zombie_status(system, 100, 1000) == row.want);
+    }
 }

@@ -1,0 +1,137 @@
+// update: another clusterd takes over from the one that runs, under running workers.
+#include "cli/commands.hpp"
+#include "cli/daemon_starter.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/paths.hpp"
+#include "cli/process_view.hpp"
+#include "cli/update.hpp"
+#include "ipc/base/home.hpp"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <poll.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace cluster::cli {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+/// A new daemon that does not get up is given up after 10 s, and the old one has to come back.
+constexpr milliseconds kOutcomeLimit = 30s;
+constexpr int kPauseMs = 10;
+
+ipc::RpcResult<Running> running_now(Context& context)
+{
+    const auto answer = context.session.call("list", json::object());
+    if (!answer) return std::unexpected(answer.error());
+    return running_in(answer->value("processes", json::array()));
+}
+
+/// Member `upgrade` of `ping`: null while none has ended.
+ipc::RpcResult<json> last_outcome(Context& context)
+{
+    const auto pong = context.session.call("ping", json::object());
+    if (!pong) return std::unexpected(pong.error());
+    return pong->value("upgrade", json{});
+}
+
+/// The outcome of the upgrade that came after the one of number `before`.
+ipc::RpcResult<json> wait_for_outcome(std::int64_t before, Context& context)
+{
+    const milliseconds deadline = context.clock.now() + kOutcomeLimit;
+    while (true) {
+        const auto outcome = last_outcome(context);
+        if (outcome && member_number(*outcome, "serial") > before) return outcome;
+        if (context.clock.now() >= deadline) {
+            if (!outcome) return outcome;
+            return std::unexpected(ipc::RpcError{
+                .code = ipc::kFailed,
+                .message = fmt::format("nothing is known of the upgrade after {} s; see {}",
+                                       kOutcomeLimit.count() / 1000,
+                                       ipc::HomePaths{context.session.home()}.log),
+                .data = nullptr});
+        }
+        ::poll(nullptr, 0, kPauseMs);
+    }
+}
+
+int print_report(const UpdateReport& report, Context& context)
+{
+    if (context.json_output)
+        context.print_json(update_json(report));
+    else if (report.ok)
+        context.info(update_text(report));
+    else
+        context.error(update_text(report));
+    if (!report.changed.empty())
+        context.warn(
+            fmt::format("the processes of {} are not those of before: they ended meanwhile",
+                        fmt::join(report.changed, ", ")));
+    return report.ok ? kDone : kFailed;
+}
+
+/// `params` name the program; without one it is the one that runs.
+int run_update(const json& params, Context& context)
+{
+    const auto client = ipc::Client::connect(context.session.home());
+    if (!client && means_no_daemon(client.error())) {
+        context.info("No daemon is running; the next command starts one");
+        if (context.json_output) context.print_json(nullptr);
+        return kDone;
+    }
+    const auto before = running_now(context);
+    if (!before) return context.fail(before.error());
+    const auto earlier = last_outcome(context);
+    if (!earlier) return context.fail(earlier.error());
+
+    const InterruptNote note{"\n[clusterctl] Interrupted; the daemon goes on with the update.\n"};
+    const auto begun = context.session.call("upgrade", params);
+    // The old daemon's connection ends when the new one takes over.
+    if (!begun && !context.session.broke()) return context.fail(begun.error());
+    const auto outcome = wait_for_outcome(member_number(*earlier, "serial"), context);
+    if (!outcome) return context.fail(outcome.error());
+    const auto after = running_now(context);
+    if (!after) return context.fail(after.error());
+    return print_report(report_update(*outcome, *before, *after), context);
+}
+
+int run_update_to(const std::string& given, Context& context)
+{
+    const std::string binary = given.empty()
+                                   ? find_clusterd()
+                                   : absolute_path(given, current_folder(), current_environment());
+    if (binary.empty())
+        return context.fail("clusterd was found neither beside clusterctl nor in PATH; say which "
+                            "one: clusterctl update /path/to/clusterd");
+    if (!is_executable(binary))
+        return context.fail(
+            fmt::format("{} is no program that can be run", escape_controls(binary)));
+    return run_update({{"binary", binary}}, context);
+}
+
+} // namespace
+
+void add_update(CLI::App& parser, Context& context, const Words&)
+{
+    auto binary = std::make_shared<std::string>();
+    parser.add_option("binary", *binary,
+                      "The clusterd to change to; by default the one beside clusterctl, else the "
+                      "one in PATH");
+    parser.callback([binary, &context] { context.exit_code = run_update_to(*binary, context); });
+}
+
+void add_daemon_reexec(CLI::App& parser, Context& context, const Words&)
+{
+    parser.callback([&context] { context.exit_code = run_update(json::object(), context); });
+}
+
+} // namespace cluster::cli

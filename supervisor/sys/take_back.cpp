@@ -1,0 +1,107 @@
+#include "supervisor/sys/take_back.hpp"
+
+#include <fmt/format.h>
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <string_view>
+#include <thread>
+
+namespace cluster::supervisor {
+namespace {
+
+constexpr std::chrono::milliseconds kPause{1};
+constexpr int kRounds = 1000;
+
+/// The value of a variable in a block of "NAME=value" strings that end with a zero byte.
+std::optional<std::string_view> variable(std::string_view block, std::string_view name)
+{
+    while (!block.empty()) {
+        const auto end = std::min(block.find('\0'), block.size());
+        const std::string_view entry = block.substr(0, end);
+        if (entry.starts_with(name) && entry.substr(name.size()).starts_with('='))
+            return entry.substr(name.size() + 1);
+        block.remove_prefix(std::min(end + 1, block.size()));
+    }
+    return std::nullopt;
+}
+
+bool is_alive(const ProcessStat& process)
+{
+    return process.state != 'X' && (process.state != 'Z' || process.threads > 1);
+}
+
+/// A child between clone and exec looks like the manager that made it.
+bool on_its_way(ipc::System& system, pid_t pid, const std::string& home)
+{
+    const auto line = system.read_file(fmt::format("/proc/{}/cmdline", pid));
+    return line && line->contains(std::string{"--manager\0--home\0", 17} + home + '\0');
+}
+
+} // namespace
+
+ipc::UniqueFd take_back(ipc::System& system, pid_t pid, std::uint64_t inode)
+{
+    const std::string folder = fmt::format("/proc/{}/fd", pid);
+    const std::string pipe = fmt::format("pipe:[{}]", inode);
+    const std::string socket = fmt::format("socket:[{}]", inode);
+    const auto names = system.list_directory(folder);
+    if (!names) return ipc::UniqueFd{};
+    for (const std::string& name : *names) {
+        const std::string path = folder + "/" + name;
+        const auto target = system.readlink(path);
+        if (!target) continue;
+        if (*target == pipe) {
+            auto opened = system.open(path, O_RDWR | O_NONBLOCK);
+            if (opened) return std::move(*opened);
+        }
+        if (*target != socket) continue;
+        const auto process = system.pidfd_open(pid);
+        if (!process) return ipc::UniqueFd{};
+        const long taken = ::syscall(SYS_pidfd_getfd, process->get(), std::atoi(name.c_str()), 0);
+        if (taken >= 0) return ipc::UniqueFd{static_cast<int>(taken)}; // close-on-exec from birth
+    }
+    return ipc::UniqueFd{};
+}
+
+std::vector<MarkedProcess> find_marked(ipc::System& system, const std::string& home,
+                                       const std::vector<pid_t>& spared)
+{
+    std::vector<MarkedProcess> found;
+    for (const ProcessStat& process : read_process_table(system)) {
+        if (!is_alive(process) || std::ranges::count(spared, process.pid) > 0) continue;
+        for (int round = 0; round < kRounds && on_its_way(system, process.pid, home); ++round)
+            std::this_thread::sleep_for(kPause);
+        const auto block = system.read_file(fmt::format("/proc/{}/environ", process.pid));
+        if (!block || variable(*block, "CLUSTER_HOME") != home) continue;
+        const auto mark = variable(*block, "unique_id");
+        if (mark) found.push_back({.stat = process, .unique_id = std::string{*mark}});
+    }
+    return found;
+}
+
+void end_marked(ipc::System& system, const std::vector<MarkedProcess>& processes)
+{
+    const auto still_there = [&](const MarkedProcess& process) {
+        const auto now = read_stat(system, process.stat.pid);
+        return now && is_alive(*now) && now->start_time == process.stat.start_time;
+    };
+    for (int round = 0; round < kRounds; ++round) {
+        bool any = false;
+        for (const MarkedProcess& process : processes) {
+            if (!still_there(process)) continue;
+            any = true;
+            (void)system.kill(process.stat.pid, SIGKILL);
+        }
+        if (!any) return;
+        std::this_thread::sleep_for(kPause);
+    }
+}
+
+} // namespace cluster::supervisor

@@ -1,0 +1,123 @@
+"""Whether the log files of writes_lines.py hold every line once and in order, run by run."""
+
+import re
+import time
+from dataclasses import dataclass
+
+import proc
+from writes_lines import COUNTS, STREAMS, line
+
+DEADLINE_S = 10
+
+
+@dataclass
+class Run:
+    """What the files have shown of one run so far: lines per stream, and where it was cut."""
+    seen: list
+    cut: bool = False
+
+
+class LineCheck:
+    """All log files of one app."""
+
+    def __init__(self, logs, progress, app, longest):
+        self.logs = logs
+        self.progress = progress
+        self.app = app
+        self.longest = longest
+        self.files = {}  # by path: (file, stream, start of a line that is not whole yet)
+        self.runs = {}
+        self.finished = set()
+        self.lines = 0
+
+    def close(self):
+        for file, _, _ in self.files.values():
+            file.close()
+
+    def pids(self):
+        """Of all runs so far."""
+        return {pid_of(file.name) for file in self.progress.iterdir()}
+
+    def check(self, killed=frozenset(), forsaken=frozenset()):
+        """Faults found in what was written up to now. `killed` are pids that had no chance to end
+        their last line. What was in the pipe of a `forsaken` one is gone: neither a daemon nor the
+        worker was there to hold it."""
+        counts, alive = self._counts()
+        faults, end = [], time.monotonic() + DEADLINE_S
+        while True:
+            faults += self._read_all(killed)
+            missing = [fault for run, count in counts.items()
+                       if pid_of(run) not in forsaken and (fault := self._missing(run, count))]
+            if faults or not missing or time.monotonic() > end:
+                break
+            time.sleep(0.02)
+        # They cannot grow any more, and all of them has been seen.
+        self.finished |= set(counts) - alive
+        return faults + missing
+
+    def _counts(self):
+        """({run: lines written whole, per stream}, the runs that go on), of those not checked to
+        their end."""
+        counts, alive = {}, set()
+        for file in self.progress.iterdir():
+            if file.name in self.finished:
+                continue
+            if runs_on(file.name):
+                alive.add(file.name)
+            data = file.read_bytes()
+            counts[file.name] = COUNTS.unpack(data) if data else (0, 0)
+        return counts, alive
+
+    def _missing(self, run, count):
+        seen = self.runs.get(run, Run([0, 0])).seen
+        for stream, had, wanted in zip(STREAMS, seen, count):
+            if had < wanted:
+                return f"run {run}, {stream}: {had} lines in the file, {wanted} were written"
+        return None
+
+    def _read_all(self, killed):
+        for at, kind in enumerate(("out", "error")):
+            for path in self.logs.glob(f"{self.app}-{kind}*.log"):
+                if path not in self.files:
+                    self.files[path] = (path.open("rb"), at, b"")
+        return [f"{path.name}: {fault}" for path in self.files
+                for fault in self._read(path, killed)]
+
+    def _read(self, path, killed):
+        file, at, rest = self.files[path]
+        *lines, rest = (rest + file.read()).split(b"\n")
+        self.files[path] = (file, at, rest)
+        self.lines += len(lines)
+        return filter(None, (self._fault_in(text, at, killed) for text in lines))
+
+    def _fault_in(self, text, at, killed):
+        name = text.partition(b" ")[0].decode(errors="replace")
+        if not re.fullmatch("[0-9]+-[0-9a-f]+", name) or not (self.progress / name).exists():
+            # Cut within the name of its run, unless it is no line of a run at all.
+            begun = name and any(it.name.startswith(name) for it in self.progress.iterdir())
+            return None if begun else f"a strange line {shorten(text)}"
+        run = self.runs.setdefault(name, Run([0, 0]))
+        wanted = line(name, STREAMS[at], run.seen[at], self.longest)
+        if text == wanted and not run.cut:
+            run.seen[at] += 1
+            return None
+        if wanted.startswith(text) and not run.cut and pid_of(name) in killed:
+            run.cut = True
+            return None
+        return (f"run {name}, line {run.seen[at]}: {shorten(text)} instead of {shorten(wanted)}"
+                + (", after it was cut" if run.cut else ""))
+
+
+def pid_of(run):
+    return int(run.partition("-")[0])
+
+
+def runs_on(run):
+    try:
+        return proc.stat(pid_of(run))[1] != proc.ZOMBIE
+    except OSError:
+        return False
+
+
+def shorten(text):
+    return f"{text[:60]!r} ({len(text)} bytes)"

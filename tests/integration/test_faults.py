@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Random faults against a daemon at work: tests/fault/run.py, with another seed each time.
+
+CLUSTER_FAULT_STEPS is their number (1000, or 150 in a sanitized build), CLUSTER_FAULT_SEED repeats
+a run. 100,000 steps by hand: tests/fault/run.py --steps 100000.
+"""
+import os
+import random
+import subprocess
+import sys
+import unittest
+
+from harness import BIN, ROOT, SANITIZED
+
+STEPS = int(os.environ.get("CLUSTER_FAULT_STEPS", "150" if SANITIZED else "1000"))
+SEED = int(os.environ.get("CLUSTER_FAULT_SEED", random.randrange(1 << 32)))
+
+
+class Faults(unittest.TestCase):
+    def test_random_kills_between_and_during_commands_lose_and_double_nothing(self):
+        print(f"seed {SEED}", flush=True)
+        command = [sys.executable, ROOT / "tests/fault/run.py", "--seed", SEED, "--steps", STEPS]
+        done = subprocess.run(list(map(str, command)), env=os.environ | {"CLUSTER_BIN": str(BIN)})
+        self.assertEqual(done.returncode, 0, "see above")
+
+
+if __name__ == "__main__":
+    unittest.main()

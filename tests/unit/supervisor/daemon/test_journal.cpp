@@ -1,0 +1,310 @@
+#include "supervisor/daemon/journal.hpp"
+
+#include "supervisor/sys/fd_passing.hpp"
+#include "tests/unit/supervisor/daemon/shown_state.hpp"
+#include "tests/unit/supervisor/engine/machine.hpp"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace cluster;
+using namespace cluster::supervisor;
+using namespace std::chrono_literals;
+using cluster::tests::shown;
+
+namespace {
+
+ipc::AppSpec app(std::string name = "api")
+{
+    ipc::AppSpec spec;
+    spec.name = std::move(name);
+    spec.kill_timeout = 1h;
+    return spec;
+}
+
+/// A machine whose journal goes to the test in place of the guardian.
+struct Journaled : tests::Machine {
+    Journaled()
+    {
+        auto pair = make_message_pair().value();
+        guardian = std::move(pair.first);
+        link = std::make_unique<GuardianLink>(loop, std::move(pair.second), log);
+        journal = std::make_unique<Journal>(loop, supervisor, *link, log);
+        journal->tell_under_way([this] { return under_way; });
+        supervisor.record_to(*journal);
+        supervisor.observe({}, [this](const Worker& worker) { removed.push_back(worker.key); });
+    }
+    ~Journaled() { supervisor.record_to(nobody); }
+
+    /// Hears all that was said to the guardian.
+    void hear()
+    {
+        link->flush();
+        while (auto received = receive_message(guardian.get())) {
+            if (received->bytes.empty()) break;
+            const Message message = decode(received->bytes).value();
+            if (message.verb == Verb::acknowledge) ++acknowledged;
+            if (message.verb != Verb::journal) continue;
+            REQUIRE(received->fds.size() == 1);
+            kept = std::move(received->fds[0]);
+            ++journals;
+        }
+    }
+    /// What a manager would read that came now.
+    std::string text()
+    {
+        hear();
+        REQUIRE(kept);
+        struct stat about{};
+        REQUIRE(::fstat(kept.get(), &about) == 0);
+        std::string all(static_cast<std::size_t>(about.st_size), ' ');
+        REQUIRE(::pread(kept.get(), all.data(), all.size(), 0) == about.st_size);
+        return all;
+    }
+    nlohmann::json written()
+    {
+        const auto state = parse_state(text());
+        if (!state) FAIL(state.error());
+        return shown(*state);
+    }
+    nlohmann::json now()
+    {
+        EnvironmentNumbers numbers;
+        const auto state = parse_state(state_text(supervisor, under_way, numbers));
+        if (!state) FAIL(state.error());
+        return shown(*state);
+    }
+    void begin()
+    {
+        journal->begin();
+        hear();
+    }
+
+    NoRecorder nobody;
+    ipc::UniqueFd guardian, kept;
+    std::unique_ptr<GuardianLink> link;
+    std::unique_ptr<Journal> journal;
+    UnderWay under_way;
+    std::vector<std::uint64_t> removed;
+    int journals = 0, acknowledged = 0;
+};
+
+/// Something that users or the kernel do, by chance. False: there was nobody to do it to.
+bool something(Journaled& m, std::minstd_rand& chance)
+{
+    const auto any = [&](std::size_t below) { return chance() % below; };
+    const auto rows = m.supervisor.rows();
+    const auto act = any(12);
+    if (rows.empty() || (act == 0 && rows.size() < 12)) {
+        auto spec = app("app" + std::to_string(any(4)));
+        if (any(4) == 0) spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
+        if (any(3) == 0) spec.autorestart = false;
+        if (any(3) == 0) spec.restart_delay = 1h;
+        m.add(spec);
+        return true;
+    }
+    Worker& worker = *rows[any(rows.size())];
+    const bool shown_row = m.supervisor.is_shown(worker);
+    switch (act) {
+    case 1:
+        m.supervisor.ask(worker, Event::stop_asked, "stop " + std::to_string(any(100)));
+        return true;
+    case 2:
+        m.supervisor.ask(worker, Event::restart_asked, "restart");
+        return true;
+    case 3:
+        m.supervisor.ask(worker, Event::delete_asked, "delete");
+        return true;
+    case 4:
+        if (!worker.alive()) return false;
+        m.launcher.end(worker.pid, {.code = static_cast<int>(any(3)), .signal = 0});
+        return true;
+    case 5:
+        if (!shown_row || std::ranges::count(rows, worker.id, &Worker::id) > 1) return false;
+        m.supervisor.add_successor(worker, worker.app);
+        return true;
+    case 6:
+        if (shown_row || !m.supervisor.find(worker.id)) return false;
+        m.supervisor.promote(worker);
+        return true;
+    case 7:
+        m.supervisor.reset(worker);
+        return true;
+    case 8: {
+        auto changed = worker.spec();
+        changed.kill_timeout += 1ms;
+        m.supervisor.change(worker, m.supervisor.declare(changed, worker.app->inherited).value());
+        return true;
+    }
+    case 9: {
+        m.under_way = {};
+        if (any(2) == 0)
+            m.under_way.reloads.push_back({.name = "app0",
+                                           .ids = {1, 2},
+                                           .app = worker.app,
+                                           .cause = "reload",
+                                           .on_step = {},
+                                           .on_done = {}});
+        if (any(2) == 0)
+            m.under_way.held = {
+                {.key = worker.key, .event = Event::stop_asked, .cause = "x", .before = {}}};
+        m.journal->under_way();
+        return true;
+    }
+    case 10:
+        m.launcher.failure = any(2) == 0 ? "no such program" : "";
+        return false; // that alone changes nothing
+    default:
+        m.supervisor.ask(worker, Event::start_asked, "start");
+        return true;
+    }
+}
+
+} // namespace
+
+TEST_CASE("journal: before the first snapshot nothing is written, and then all of it")
+{
+    Journaled m;
+    m.add(app());
+    m.turn();
+    m.hear();
+    CHECK(m.journals == 0);
+    m.begin();
+    REQUIRE(m.journals == 1);
+    CHECK(m.written() == m.now());
+    CHECK(m.written()["rows"].size() == 1);
+}
+
+TEST_CASE("journal: all that one turn of the loop changes is one line, at its end")
+{
+    Journaled m;
+    m.begin();
+    const std::string before = m.text();
+    Worker& one = m.add(app());
+    m.add(app());
+    one.cause = "x";
+    CHECK(m.text() == before);
+    m.turn();
+    const std::string after = m.text();
+    REQUIRE(after.starts_with(before));
+    CHECK(std::ranges::count(after, '\n') == std::ranges::count(before, '\n') + 1);
+    CHECK(m.written() == m.now());
+    m.turn();
+    CHECK(m.text() == after); // nothing has changed
+    CHECK(m.journals == 1);
+}
+
+TEST_CASE("journal: what is flushed is there at once")
+{
+    Journaled m;
+    m.begin();
+    m.add(app());
+    m.journal->flush();
+    CHECK(m.written()["rows"].size() == 1);
+}
+
+TEST_CASE("journal: a process is launched only when its row says how it will be found")
+{
+    Journaled m;
+    m.begin();
+    Worker& worker = m.add(app());
+    nlohmann::json at_launch;
+    m.launcher.on_launch = [&] { at_launch = m.written()["rows"][std::to_string(worker.key)]; };
+    m.supervisor.ask(worker, Event::start_asked, "test");
+    REQUIRE(m.until(worker, State::online));
+    CHECK(at_launch["record"]["life"]["state"] == "launching");
+    CHECK(at_launch["record"]["unique_id"] == worker.unique_id);
+    CHECK(at_launch["out"] == worker.out->inode());
+    CHECK(at_launch["err"] == worker.err->inode());
+}
+
+TEST_CASE("journal: an end is written down before it is acknowledged or reaped")
+{
+    Journaled m;
+    auto spec = app();
+    spec.autorestart = false;
+    Worker& worker = m.add(spec);
+    m.begin();
+    m.supervisor.ask(worker, Event::start_asked, "test");
+    REQUIRE(m.until(worker, State::online));
+    m.turn();
+    m.launcher.end(worker.pid, {.code = 3, .signal = 0});
+    REQUIRE(m.until(worker, State::stopped));
+    m.turn();
+    CHECK(m.written() == m.now());
+    const auto reaped = std::ranges::find_if(
+        m.system.calls, [](const std::string& call) { return call.starts_with("wait for "); });
+    CHECK(reaped != m.system.calls.end());
+
+    // And of a process that somebody else has waited for: before that one may forget it.
+    const EndedProcess ended{.pid = 7, .start_time = 8, .status = {}};
+    bool told = false;
+    m.link->start({.on_ended = [&](const EndedProcess&) { told = true; },
+                   .on_guardian_gone = {},
+                   .on_hand_over = {},
+                   .on_outcome = {}});
+    REQUIRE(send_message(m.guardian.get(), encode_ended(Verb::ended, {&ended, 1})));
+    REQUIRE(m.until([&] { return told; }));
+    worker.cause = "another";
+    m.journal->row(worker);
+    m.journal->end_known(7, 8);
+    CHECK(m.written()["rows"][std::to_string(worker.key)]["record"]["cause"] == "another");
+    CHECK(m.acknowledged == 1);
+}
+
+TEST_CASE("journal: at any moment it says what a snapshot would say")
+{
+    const unsigned seed = std::random_device{}();
+    std::minstd_rand chance{seed};
+    for (int run = 0; run < 8; ++run) {
+        Journaled m;
+        m.begin();
+        std::string acts;
+        for (int round = 0; round < 150; ++round) {
+            CAPTURE(seed);
+            CAPTURE(run);
+            CAPTURE(round);
+            something(m, chance);
+            m.clock.advance(ipc::milliseconds{chance() % 3000});
+            m.turn();
+            const auto written = m.written();
+            CAPTURE(nlohmann::json::diff(written, m.now()).dump());
+            const bool same = written == m.now();
+            REQUIRE(same);
+        }
+        CHECK(m.log.lines.size() > 20); // transitions: there was something to be written
+        CHECK_FALSE(m.removed.empty());
+    }
+}
+
+TEST_CASE("journal: one that has grown begins anew, and the guardian gets the new one")
+{
+    Journaled m;
+    Worker& worker = m.add(app());
+    m.begin();
+    const std::size_t first = m.text().size();
+    std::size_t longest = first;
+    worker.cause = std::string(1000, 'x');
+    for (int round = 0; round < 1000; ++round) {
+        m.journal->row(worker);
+        m.journal->flush();
+        m.hear();
+        longest = std::max(longest, m.text().size());
+    }
+    CHECK(m.journals >= 3);
+    CHECK(m.journals < 10);
+    CHECK(longest < (512UL << 10U));
+    CHECK(longest > (128UL << 10U)); // most of the time a line is all that is written
+    CHECK(m.written() == m.now());
+}

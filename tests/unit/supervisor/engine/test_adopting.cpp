@@ -1,0 +1,595 @@
+// Supervisor, going on where another one was: one machine is left as it stands, and another one,
+// with the same processes and descriptors, adopts its rows.
+#include "supervisor/engine/supervisor.hpp"
+
+#include "tests/unit/supervisor/engine/machine.hpp"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace cluster;
+using namespace cluster::supervisor;
+using namespace std::chrono_literals;
+using cluster::tests::Machine;
+
+namespace {
+
+constexpr pid_t kPid = 4'999'999;
+constexpr std::uint64_t kStart = 1000;
+
+ipc::AppSpec app(std::string name = "api")
+{
+    ipc::AppSpec spec;
+    spec.name = std::move(name);
+    spec.script = "/srv/app";
+    spec.cwd = "/srv";
+    return spec;
+}
+
+/// Notes what a row was told to have known.
+struct Notes final : Recorder {
+    std::vector<std::pair<pid_t, std::uint64_t>> known;
+    std::vector<std::uint64_t> rows;
+    void row(const Worker& worker) override { rows.push_back(worker.key); }
+    void removed(std::uint64_t) override {}
+    void listeners() override {}
+    void node_handles() override {}
+    void flush() override {}
+    void end_known(pid_t pid, std::uint64_t start_time) override
+    {
+        known.emplace_back(pid, start_time);
+    }
+};
+
+/// A manager that comes after another one.
+struct Heir : Machine {
+    Notes notes;
+    KeptFds kept;
+
+    Heir() { supervisor.record_to(notes); }
+
+    /// Runs and is not our child.
+    void has_process(pid_t pid = kPid, std::uint64_t start_time = kStart)
+    {
+        tests::add_process(system, {.pid = pid, .start_time = start_time});
+        system.alive.insert(pid);
+    }
+    void ends(pid_t pid = kPid)
+    {
+        tests::remove_process(system, pid);
+        system.alive.erase(pid);
+        system.pidfds.erase(pid);
+    }
+    /// It has ended, and its parent has not waited for it yet.
+    void is_zombie(tests::FakeProcess process)
+    {
+        process.state = 'Z';
+        tests::remove_process(system, process.pid);
+        tests::add_process(system, process);
+        system.pidfds.erase(process.pid);
+    }
+    KnownWorker known(State state, bool with_process = true)
+    {
+        KnownWorker row;
+        row.record.key = 5;
+        row.record.id = 2;
+        row.record.unique_id = "5f2c-0002";
+        row.record.life.state = state;
+        row.record.created_at = clock.now();
+        if (!with_process) return row;
+        row.record.pid = row.record.tree = kPid;
+        row.record.start_time = kStart;
+        row.record.started_at = clock.now();
+        return row;
+    }
+    Worker& adopt(KnownWorker row, ipc::AppSpec spec = app(),
+                  const std::optional<ProcessStat>& process = std::nullopt)
+    {
+        auto declared = supervisor.declare(
+            std::move(spec), std::make_shared<const ipc::Environment>(ipc::Environment{}));
+        REQUIRE(declared);
+        return supervisor.adopt(std::move(row), *declared, kept, process);
+    }
+    [[nodiscard]] std::vector<int> signals(pid_t pid = kPid) const
+    {
+        std::vector<int> all;
+        for (const auto& [to, signal] : system.kills)
+            if (to == pid) all.push_back(signal);
+        return all;
+    }
+};
+
+} // namespace
+
+TEST_CASE("adopting: a row in each state, with its process, without one, and with a stranger's")
+{
+    enum class Process { none, its_own, strangers, gone };
+    using enum Process;
+    const struct {
+        State state;
+        Process process;
+        State want;
+        bool alive;        ///< of the process that it had
+        int launches;      ///< of another one
+        std::size_t exits; ///< recorded
+    } rows[] = {
+        {State::stopped, none, State::stopped, false, 0, 0},
+        {State::errored, none, State::errored, false, 0, 0},
+        {State::launching, none, State::online, true, 1, 0},
+        {State::launching, its_own, State::online, true, 0, 0},
+        {State::launching, gone, State::online, true, 1, 1},
+        {State::launching, strangers, State::online, true, 1, 1},
+        {State::online, its_own, State::online, true, 0, 0},
+        {State::online, gone, State::online, true, 1, 1},
+        {State::online, strangers, State::online, true, 1, 1},
+        {State::stopping, its_own, State::stopping, true, 0, 0},
+        {State::stopping, gone, State::stopped, false, 0, 1},
+        {State::stopping, strangers, State::stopped, false, 0, 1},
+        {State::stopping, none, State::stopped, false, 0, 0},
+        {State::waiting_restart, none, State::waiting_restart, false, 0, 0},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(name_of(row.state));
+        CAPTURE(static_cast<int>(row.process));
+        Heir m;
+        if (row.process == its_own) m.has_process();
+        if (row.process == strangers) m.has_process(kPid, kStart + 1);
+        KnownWorker known = m.known(row.state, row.process != none);
+        known.record.due_at = m.clock.now() + 1h;
+        Worker& worker = m.adopt(std::move(known));
+        CHECK(worker.key == 5);
+        CHECK(m.supervisor.find(2) == &worker);
+        CHECK(m.supervisor.find_row(5) == &worker);
+        m.supervisor.resume(0ms);
+        REQUIRE(m.until(worker, row.want));
+        for (int turns = 0; turns < 5; ++turns)
+            m.turn();
+        CHECK(worker.life.state == row.want);
+        CHECK(worker.alive() == row.alive);
+        CHECK(m.launcher.plans.size() == static_cast<std::size_t>(row.launches));
+        CHECK(worker.exits.size() == row.exits);
+        CHECK((worker.pid == kPid) == (row.process == its_own));
+        if (row.process == strangers) CHECK(m.signals().empty());
+        // Whoever keeps the way that it ended may forget it.
+        if (row.exits > 0) {
+            CHECK(worker.exits[0].status == ipc::kUnknownExit);
+            CHECK(m.notes.known == std::vector{std::pair{kPid, kStart}});
+        } else {
+            CHECK(m.notes.known.empty());
+        }
+        CHECK(std::ranges::count(m.notes.rows, worker.key) > 0);
+    }
+}
+
+TEST_CASE("adopting: an adopted process that ends later is told about, and launched again")
+{
+    struct Row {
+        std::string name;
+        bool told_by_parent, told_by_kernel;
+        ipc::ExitStatus want;
+    };
+    const Row rows[] = {
+        {"the guardian has waited for it", true, false, {.code = 3, .signal = 0}},
+        {"the kernel knows", false, true, {.code = 0, .signal = SIGSEGV}},
+        {"nobody knows", false, false, ipc::kUnknownExit},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        Heir m;
+        m.has_process();
+        Worker& worker = m.adopt(m.known(State::online));
+        m.supervisor.resume(1000ms);
+        m.turn();
+        REQUIRE(worker.pid == kPid);
+        m.clock.advance(5000ms);
+        if (row.told_by_kernel) m.system.exit_told = row.want;
+        m.ends();
+        if (!row.told_by_kernel) {
+            m.turn(); // its end is seen, not yet how
+            m.turn();
+            CHECK(worker.pid == kPid);
+            CHECK(worker.exits.empty());
+        }
+        if (row.told_by_parent) m.supervisor.on_ended(kPid, kStart, row.want);
+        if (!row.told_by_parent && !row.told_by_kernel) m.clock.advance(1000ms);
+        REQUIRE(m.until([&] { return m.launcher.plans.size() == 1 && worker.alive(); }));
+        REQUIRE(worker.exits.size() == 1);
+        CHECK(worker.exits[0].status == row.want);
+        CHECK(worker.exits[0].uptime >= 5000ms);
+        CHECK(m.notes.known == std::vector{std::pair{kPid, kStart}});
+        CHECK(m.system.count("wait for " + std::to_string(kPid)) ==
+              0);                    // it is not ours to wait for
+        CHECK_FALSE(worker.adopted); // but its next one is
+        const pid_t next = worker.pid;
+        m.launcher.end(next, {.code = 1, .signal = 0});
+        REQUIRE(m.until([&] { return worker.exits.size() == 2; }));
+        CHECK(m.system.count("wait for " + std::to_string(next)) == 1);
+    }
+}
+
+TEST_CASE("adopting: where nobody is going to tell, how it ended is not waited for")
+{
+    Heir m;
+    m.has_process();
+    Worker& worker = m.adopt(m.known(State::online));
+    m.supervisor.resume(0ms);
+    m.turn();
+    m.ends();
+    REQUIRE(m.until([&] { return !worker.exits.empty(); }));
+    CHECK(worker.exits[0].status == ipc::kUnknownExit);
+}
+
+TEST_CASE("adopting: how it ended is seen though its parent has not waited for it yet")
+{
+    for (const bool before_us : {false, true}) { // it ended while there was no daemon
+        CAPTURE(before_us);
+        Heir m;
+        m.has_process();
+        if (before_us) m.is_zombie({.pid = kPid, .start_time = kStart, .wait_status = SIGSEGV});
+        Worker& worker = m.adopt(m.known(State::online));
+        m.system.pidfds.erase(before_us ? kPid : 0);
+        m.supervisor.resume(0ms);
+        m.turn();
+        if (!before_us) m.is_zombie({.pid = kPid, .start_time = kStart, .wait_status = SIGSEGV});
+        REQUIRE(m.until([&] { return !worker.exits.empty(); }));
+        CHECK(worker.exits[0].status == ipc::ExitStatus{.code = 0, .signal = SIGSEGV});
+    }
+}
+
+TEST_CASE("adopting: as long as other threads go on, it has not ended")
+{
+    Heir m;
+    m.has_process();
+    Worker& worker = m.adopt(m.known(State::online));
+    m.supervisor.resume(1000ms);
+    m.turn();
+    m.is_zombie({.pid = kPid, .start_time = kStart, .threads = 2, .wait_status = SIGSEGV});
+    m.clock.advance(1h);
+    const int looks = m.system.count("read /proc/" + std::to_string(kPid) + "/stat");
+    REQUIRE(m.until([&] {
+        return m.system.count("read /proc/" + std::to_string(kPid) + "/stat") > looks + 5;
+    }));
+    CHECK(worker.pid == kPid);
+    CHECK(worker.exits.empty());
+}
+
+TEST_CASE("adopting: what was told of an end before the rows resume is used once")
+{
+    Heir m;
+    auto spec = app();
+    spec.autorestart = false;
+    Worker& worker = m.adopt(m.known(State::online), spec);
+    m.supervisor.on_ended(kPid, kStart, {.code = 9, .signal = 0});
+    CHECK(m.notes.known.empty()); // not before it stands in the row
+    m.supervisor.resume(0ms);
+    REQUIRE(m.until(worker, State::stopped));
+    REQUIRE(worker.exits.size() == 1);
+    CHECK(worker.exits[0].status.code == 9);
+    CHECK(m.notes.known == std::vector{std::pair{kPid, kStart}});
+}
+
+TEST_CASE("adopting: ends of processes that no row has are known at once")
+{
+    Heir m;
+    Worker& worker = m.adopt(m.known(State::stopped, false));
+    m.supervisor.on_ended(kPid, kStart, {.code = 1, .signal = 0});
+    CHECK(m.notes.known == std::vector{std::pair{kPid, kStart}});
+    m.supervisor.resume(0ms);
+    CHECK(worker.exits.empty());
+
+    m.has_process(); // of the same number, and another process
+    KnownWorker row = m.known(State::online);
+    row.record.key = 6;
+    row.record.id = 3;
+    Worker& other = m.adopt(std::move(row));
+    m.supervisor.on_ended(kPid, kStart + 1, {.code = 1, .signal = 0});
+    CHECK(m.notes.known.back() == std::pair{kPid, kStart + 1});
+    m.supervisor.resume(0ms);
+    m.turn();
+    CHECK(other.pid == kPid);
+}
+
+TEST_CASE("adopting: a process that was launched and not written down belongs to its row")
+{
+    Heir m;
+    m.has_process();
+    const auto process = read_stat(m.system, kPid);
+    REQUIRE(process);
+    Worker& worker = m.adopt(m.known(State::launching, false), app(), *process);
+    CHECK(worker.pid == kPid);
+    CHECK(worker.tree == kPid);
+    CHECK(worker.start_time == kStart);
+    m.supervisor.resume(0ms);
+    REQUIRE(m.until(worker, State::online));
+    m.turn();
+    CHECK(m.launcher.plans.empty());
+    CHECK(worker.pid == kPid);
+}
+
+TEST_CASE("adopting: a stop under way has the rest of its time, and no more signals than before")
+{
+    const struct {
+        const char* name;
+        ipc::milliseconds left; ///< of the kill timeout, when the heir begins
+        bool killed;
+    } rows[] = {
+        {"an hour is left", 1h, false},
+        {"its time was up while nobody was there", -5s, true},
+        {"its time is up now", 0s, true},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        Heir m;
+        m.has_process();
+        KnownWorker known = m.known(State::stopping);
+        known.record.told = true;
+        known.record.due_at = m.clock.now() + row.left;
+        known.record.cause = "stop asked by pid 7";
+        Worker& worker = m.adopt(std::move(known));
+        m.supervisor.resume(0ms);
+        if (row.killed) {
+            REQUIRE(m.until([&] { return !m.system.kills.empty(); }));
+            CHECK(m.signals() == std::vector{SIGKILL});
+            CHECK(worker.tree_killed);
+        } else {
+            for (int turns = 0; turns < 5; ++turns)
+                m.turn();
+            CHECK(m.signals().empty());
+            CHECK(worker.due_at == m.clock.now() + row.left);
+        }
+        m.ends();
+        m.supervisor.on_ended(kPid, kStart, {.code = 0, .signal = 0});
+        REQUIRE(m.until(worker, State::stopped));
+        CHECK(worker.exits[0].reason.ends_with("(stop asked by pid 7)"));
+        CHECK(m.launcher.plans.empty());
+    }
+}
+
+TEST_CASE("adopting: a stop that the worker had not heard of is told now")
+{
+    Heir m;
+    m.has_process();
+    auto spec = app();
+    spec.kill_signal = SIGTERM;
+    spec.kill_timeout = 1h;
+    Worker& worker = m.adopt(m.known(State::stopping), spec);
+    m.supervisor.resume(0ms);
+    CHECK(m.signals() == std::vector{SIGTERM});
+    CHECK(worker.told);
+    CHECK(worker.due_at == m.clock.now() + 1h);
+}
+
+TEST_CASE("adopting: a drain under way goes on, and ends in the signal that was to come")
+{
+    Heir m;
+    m.has_process();
+    auto spec = app(); // without a socket nothing is in hand
+    spec.kill_signal = SIGTERM;
+    KnownWorker known = m.known(State::stopping);
+    known.record.leave = Leave::drained;
+    known.record.draining = true;
+    Worker& worker = m.adopt(std::move(known), spec);
+    m.supervisor.resume(0ms);
+    CHECK_FALSE(worker.draining);
+    CHECK(m.signals() == std::vector{SIGTERM});
+}
+
+TEST_CASE("adopting: what was killed is killed once more and looked for until it is gone")
+{
+    Heir m;
+    m.has_process();
+    KnownWorker known = m.known(State::stopping);
+    known.record.told = known.record.tree_killed = true;
+    known.record.kill_sent_at = m.clock.now();
+    Worker& worker = m.adopt(std::move(known));
+    m.supervisor.resume(0ms);
+    CHECK(m.signals() == std::vector{SIGKILL});
+    m.clock.advance(5001ms);
+    REQUIRE(m.until(worker, State::errored)); // an uninterruptible wait
+}
+
+TEST_CASE("adopting: what follows a stop follows")
+{
+    const struct {
+        After after;
+        int launches;
+        bool removed;
+    } rows[] = {
+        {After::nothing, 0, false},
+        {After::start, 1, false},
+        {After::remove, 0, true},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(static_cast<int>(row.after));
+        Heir m;
+        m.has_process();
+        KnownWorker known = m.known(State::stopping);
+        known.record.told = true;
+        known.record.due_at = m.clock.now() + 1h;
+        known.record.life.after = row.after;
+        m.adopt(std::move(known));
+        m.supervisor.resume(0ms);
+        m.turn();
+        m.ends();
+        m.supervisor.on_ended(kPid, kStart, {});
+        REQUIRE(m.until([&] { return !m.notes.known.empty(); }));
+        for (int turns = 0; turns < 5; ++turns)
+            m.turn();
+        CHECK(m.launcher.plans.size() == static_cast<std::size_t>(row.launches));
+        CHECK((m.supervisor.find_row(5) == nullptr) == row.removed);
+    }
+}
+
+TEST_CASE(
+    "adopting: the rest of a tree whose process has ended is killed, then it is launched again")
+{
+    Heir m;
+    KnownWorker known = m.known(State::online);
+    known.record.pid = 0; // its end was written down already
+    known.record.last_status = ipc::ExitStatus{.code = 1, .signal = 0};
+    constexpr pid_t child = kPid + 5;
+    tests::add_process(m.system, {.pid = child, .group = kPid, .session = kPid});
+    m.system.alive = {child, -kPid};
+    Worker& worker = m.adopt(std::move(known));
+    m.supervisor.resume(0ms);
+    REQUIRE(m.until([&] { return !m.signals(child).empty(); }));
+    CHECK(m.signals(child) == std::vector{SIGKILL});
+    CHECK(m.launcher.plans.empty());
+    tests::remove_process(m.system, child);
+    m.system.alive.clear();
+    REQUIRE(m.until([&] { return m.launcher.plans.size() == 1; }));
+    CHECK(worker.exits.empty()); // it was recorded before
+    CHECK(m.notes.known.empty());
+}
+
+TEST_CASE("adopting: a restart delay goes on for the rest of its time")
+{
+    Heir m;
+    KnownWorker known = m.known(State::waiting_restart, false);
+    known.record.due_at = m.clock.now() - 1ms;
+    Worker& worker = m.adopt(std::move(known));
+    m.supervisor.resume(0ms);
+    CHECK(m.until(worker, State::online));
+}
+
+TEST_CASE("adopting: new rows, keys and ids come behind those that there were")
+{
+    Heir m;
+    Worker& adopted = m.adopt(m.known(State::stopped, false));
+    Worker& fresh = m.supervisor.add(adopted.app, 1);
+    CHECK(fresh.key == 6);
+    CHECK(fresh.id == 3);
+
+    KnownWorker nameless = m.known(State::stopped, false);
+    nameless.record.key = 0; // as version 1 had them
+    nameless.record.id = 9;
+    CHECK(m.adopt(std::move(nameless)).key == 7);
+}
+
+TEST_CASE("adopting: a half of a reload stays in nobody's list")
+{
+    Heir m;
+    m.has_process();
+    Worker& old = m.adopt(m.known(State::online));
+    KnownWorker half = m.known(State::launching, false);
+    half.record.key = 6;
+    half.hidden = true;
+    Worker& successor = m.adopt(std::move(half));
+    CHECK(m.supervisor.find(2) == &old);
+    CHECK_FALSE(m.supervisor.is_shown(successor));
+    m.supervisor.resume(0ms);
+    REQUIRE(m.until(successor, State::online));
+    m.supervisor.promote(successor);
+    CHECK(m.supervisor.find(2) == &successor);
+}
+
+TEST_CASE("adopting: pipes and sockets are the same as before, and kept on")
+{
+    tests::FakeKeeper guardian;
+    KnownWorker known;
+    std::shared_ptr<const App> declared;
+    KnownListener listener;
+    KeptFds handed_over;
+    ipc::UniqueFd worker_out;
+    auto spec = app();
+    spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
+    spec.ready = ipc::ready_defaults();
+    std::string bound;
+    {
+        Machine before;
+        Worker& worker = before.add(spec);
+        before.supervisor.ask(worker, Event::start_asked, "test");
+        REQUIRE(before.until([&] { return worker.alive(); }));
+        known.record = worker;
+        known.out = worker.out->inode();
+        known.err = worker.err->inode();
+        known.probe = worker.probe_kept.inode();
+        known.sockets = {worker.sockets[0]->kept.inode()};
+        listener.address = "127.0.0.1:0";
+        listener.sockets = {{.inode = known.sockets[0], .live = true}};
+        bound = worker.app->listeners[0]->bound_address();
+        auto end = worker.out->open_for_worker();
+        REQUIRE(end);
+        worker_out = std::move(*end);
+        handed_over = before.keeper.hand_over(); // it is killed here
+    }
+    Heir m;
+    m.kept = std::move(handed_over);
+    m.has_process(known.record.pid, known.record.start_time);
+    const KnownWorker copy = known;
+    m.supervisor.adopt_listener(spec.listen[0], listener, m.kept);
+    Worker& worker = m.adopt(std::move(known), spec);
+    REQUIRE(worker.out);
+    REQUIRE(worker.err);
+    CHECK(worker.out->inode() == copy.out);
+    CHECK(worker.err->inode() == copy.err);
+    CHECK(worker.probe_kept.inode() == copy.probe);
+    CHECK(inode_of(worker.probe_socket.get()) == copy.probe);
+    REQUIRE(worker.sockets.size() == 1);
+    REQUIRE(worker.sockets[0]);
+    CHECK(inode_of(worker.sockets[0]->fd.get()) == copy.sockets[0]);
+    CHECK(worker.app->listeners[0]->bound_address() == bound);
+    CHECK(m.kept.rest().empty());
+    for (const std::uint64_t inode : {copy.out, copy.err, copy.probe, copy.sockets[0]})
+        CHECK(m.keeper.fds.contains(inode)); // for whoever comes after us
+    m.supervisor.resume(0ms);
+
+    REQUIRE(::write(worker_out.get(), "still here\n", 11) == 11);
+    CHECK(m.until([&] { return m.system.files[worker.out_path].ends_with("still here\n"); }));
+}
+
+TEST_CASE(
+    "adopting: descriptors that nobody kept are made anew, at the latest for its next process")
+{
+    Heir m;
+    m.has_process();
+    auto spec = app();
+    spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
+    KnownWorker known = m.known(State::online);
+    known.out = 111;
+    known.err = 112;
+    known.sockets = {113};
+    m.supervisor.adopt_listener(
+        spec.listen[0], {.address = "127.0.0.1:0", .sockets = {{.inode = 113, .live = true}}},
+        m.kept);
+    Worker& worker = m.adopt(std::move(known), spec);
+    m.supervisor.resume(0ms);
+    m.turn();
+    CHECK(worker.pid == kPid);
+    CHECK_FALSE(worker.out);
+    m.ends();
+    m.supervisor.on_ended(kPid, kStart, {.code = 1, .signal = 0});
+    REQUIRE(m.until([&] { return m.launcher.plans.size() == 1 && worker.alive(); }));
+    CHECK(worker.out);
+    CHECK(worker.err);
+    REQUIRE(worker.sockets.size() == 1);
+    CHECK(worker.sockets[0]);
+}
+
+TEST_CASE("adopting: an app whose sockets cannot be opened now tries again when it is launched")
+{
+    Heir m;
+    auto spec = app();
+    spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
+    const auto closed = m.supervisor.declare_closed(
+        spec, std::make_shared<const ipc::Environment>(ipc::Environment{}));
+    CHECK(closed->listeners.empty());
+    Worker& worker =
+        m.supervisor.adopt(m.known(State::launching, false), closed, m.kept, std::nullopt);
+    m.supervisor.resume(0ms);
+    REQUIRE(m.until(worker, State::online));
+    REQUIRE(worker.app->listeners.size() == 1);
+    REQUIRE(worker.sockets.size() == 1);
+    CHECK(worker.sockets[0]);
+}
