@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Random faults against a daemon at work: tests/fault/run.py, with another seed each time.
 
-CLUSTER_FAULT_STEPS is their number (1000, or 150 in a sanitized build), CLUSTER_FAULT_SEED repeats
-a run. 100,000 steps by hand: tests/fault/run.py --steps 100000.
+CLUSTER_FAULT_STEPS is their number (500, or 60 in a sanitized build), CLUSTER_FAULT_SEED repeats
+a run, CLUSTER_FAULT_KINDS says what happens in it: here kills between commands, of daemons and
+workers. With kills in the middle of commands and of upgrades, by hand: tests/fault/run.py.
 """
 import os
 import random
@@ -12,14 +13,16 @@ import unittest
 
 from harness import BIN, ROOT, SANITIZED
 
-STEPS = int(os.environ.get("CLUSTER_FAULT_STEPS", "150" if SANITIZED else "1000"))
+STEPS = int(os.environ.get("CLUSTER_FAULT_STEPS", "60" if SANITIZED else "500"))
 SEED = int(os.environ.get("CLUSTER_FAULT_SEED", random.randrange(1 << 32)))
+KINDS = os.environ.get("CLUSTER_FAULT_KINDS", "strike,kill_worker,command")
 
 
 class Faults(unittest.TestCase):
-    def test_random_kills_between_and_during_commands_lose_and_double_nothing(self):
+    def test_random_kills_between_commands_lose_and_double_nothing(self):
         print(f"seed {SEED}", flush=True)
-        command = [sys.executable, ROOT / "tests/fault/run.py", "--seed", SEED, "--steps", STEPS]
+        command = [sys.executable, ROOT / "tests/fault/run.py", "--seed", SEED, "--steps", STEPS,
+                   "--only", KINDS]
         done = subprocess.run(list(map(str, command)), env=os.environ | {"CLUSTER_BIN": str(BIN)})
         self.assertEqual(done.returncode, 0, "see above")
 
