@@ -13,7 +13,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import BIN, ROOT, ClusterTestCase, is_alive, wait_for
+from harness import BIN, ROOT, SANITIZED, ClusterTestCase, is_alive, wait_for
 
 sys.path.insert(1, str(ROOT / "tests/fault"))
 import client  # noqa: E402
@@ -208,6 +208,8 @@ class Clock(ResourceTestCase):
 
     def setUp(self):
         super().setUp()
+        if SANITIZED:
+            self.skipTest("libfaketime and AddressSanitizer do not get on")
         found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
         if not found:
             self.skipTest("CLOCK_REALTIME has no namespace, and libfaketime is not installed")

@@ -148,14 +148,17 @@ bool something(Journaled& m, std::minstd_rand& chance)
         return true;
     }
     case 9: {
+        // None with sockets: those of an app that only an order has go without a word, and whoever
+        // reads of them has no app that wants them.
         m.under_way = {};
         if (any(2) == 0)
-            m.under_way.reloads.push_back({.name = "app0",
-                                           .ids = {1, 2},
-                                           .app = worker.app,
-                                           .cause = "reload",
-                                           .on_step = {},
-                                           .on_done = {}});
+            m.under_way.reloads.push_back(
+                {.name = "app0",
+                 .ids = {1, 2},
+                 .app = worker.spec().listen.empty() ? worker.app : nullptr,
+                 .cause = "reload",
+                 .on_step = {},
+                 .on_done = {}});
         if (any(2) == 0)
             m.under_way.held = {
                 {.key = worker.key, .event = Event::stop_asked, .cause = "x", .before = {}}};
