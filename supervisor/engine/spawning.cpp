@@ -133,7 +133,6 @@ void Supervisor::spawn(Worker& worker)
     // may be a process of it.
     recorder_->row(worker);
     around_.keeper.flush();
-    recorder_->row(worker);
     recorder_->flush();
     auto launched = around_.launcher.launch(plan);
     if (!launched) return spawn_failed(worker, launched.error().text);
