@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace cluster::cli {
@@ -27,6 +28,9 @@ using namespace std::chrono_literals;
 
 /// A new daemon that does not get up is given up after 10 s, and the old one has to come back.
 constexpr milliseconds kOutcomeLimit = 30s;
+/// A daemon that was to be replaced and was killed instead has no outcome; one that has, tells it
+/// as soon as it serves.
+constexpr milliseconds kOutcomeComes = 1s;
 constexpr int kPauseMs = 10;
 
 ipc::RpcResult<Running> running_now(Context& context)
@@ -36,23 +40,32 @@ ipc::RpcResult<Running> running_now(Context& context)
     return running_in(answer->value("processes", json::array()));
 }
 
-/// Member `upgrade` of `ping`: null while none has ended.
-ipc::RpcResult<json> last_outcome(Context& context)
+/// Of the answer of `ping`: null while none has ended.
+json outcome_in(const json& pong)
 {
-    const auto pong = context.session.call("ping", json::object());
-    if (!pong) return std::unexpected(pong.error());
-    return pong->value("upgrade", json{});
+    return pong.value("upgrade", json{});
 }
 
-/// The outcome of the upgrade that came after the one of number `before`.
-ipc::RpcResult<json> wait_for_outcome(std::int64_t before, Context& context)
+/// The outcome of the upgrade that `begun` answers: the one after number `earlier`, which `asked`
+/// knew (a manager's pid).
+ipc::RpcResult<json> wait_for_outcome(std::int64_t earlier, std::int64_t asked, const json& begun,
+                                      Context& context)
 {
     const milliseconds deadline = context.clock.now() + kOutcomeLimit;
+    std::optional<milliseconds> other_since;
     while (true) {
-        const auto outcome = last_outcome(context);
-        if (outcome && member_number(*outcome, "serial") > before) return outcome;
-        if (context.clock.now() >= deadline) {
-            if (!outcome) return outcome;
+        const auto pong = context.session.call("ping", json::object());
+        const json outcome = pong ? outcome_in(*pong) : json{};
+        if (member_number(outcome, "serial") > earlier) return outcome;
+        const milliseconds now = context.clock.now();
+        const json about = context.session.about();
+        if (pong && member_number(about, "pid") != asked) {
+            if (!other_since) other_since = now;
+            if (now >= *other_since + kOutcomeComes)
+                return outcome_without_word(begun, member_text(about, "version"));
+        }
+        if (now >= deadline) {
+            if (!pong) return pong;
             return std::unexpected(ipc::RpcError{
                 .code = ipc::kFailed,
                 .message = fmt::format("nothing is known of the upgrade after {} s; see {}",
@@ -90,14 +103,16 @@ int run_update(const json& params, Context& context)
     }
     const auto before = running_now(context);
     if (!before) return context.fail(before.error());
-    const auto earlier = last_outcome(context);
+    const auto earlier = context.session.call("ping", json::object());
     if (!earlier) return context.fail(earlier.error());
+    const std::int64_t asked = member_number(context.session.about(), "pid");
 
     const InterruptNote note{"\n[clusterctl] Interrupted; the daemon goes on with the update.\n"};
     const auto begun = context.session.call("upgrade", params);
     // The old daemon's connection ends when the new one takes over.
     if (!begun && !context.session.broke()) return context.fail(begun.error());
-    const auto outcome = wait_for_outcome(member_number(*earlier, "serial"), context);
+    const auto outcome = wait_for_outcome(member_number(outcome_in(*earlier), "serial"), asked,
+                                          begun.value_or(json{}), context);
     if (!outcome) return context.fail(outcome.error());
     const auto after = running_now(context);
     if (!after) return context.fail(after.error());

@@ -43,6 +43,11 @@ public:
     [[nodiscard]] int connections() const { return connections_; }
     /// The last request was on its way when the connection broke: nobody knows how far it got.
     [[nodiscard]] bool broke() const { return broke_; }
+    /// Of the daemon that answered last: see ipc::Client.
+    [[nodiscard]] ipc::json about() const
+    {
+        return client_ ? client_->about() : ipc::json::object();
+    }
     [[nodiscard]] const std::string& home() const { return home_; }
 
 private:

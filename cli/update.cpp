@@ -28,8 +28,8 @@ UpdateReport report_update(const json& outcome, const Running& before, const Run
     UpdateReport report{.from = member_text(outcome, "from"),
                         .to = member_text(outcome, "to"),
                         .ok = outcome.value("ok", json(false)) == true,
-                        .reason = member_text(outcome, "reason"),
-                        .gap_ms = member_number(outcome, "gap_ms")};
+                        .reason = member_text(outcome, "reason")};
+    if (outcome.contains("gap_ms")) report.gap_ms = member_number(outcome, "gap_ms");
     for (const auto& [id, pid] : before) {
         const auto now = after.find(id);
         if (now != after.end() && now->second == pid)
@@ -40,6 +40,15 @@ UpdateReport report_update(const json& outcome, const Running& before, const Run
     return report;
 }
 
+json outcome_without_word(const json& begun, const std::string& version)
+{
+    const std::string to = member_text(begun, "to");
+    return {{"from", begun.is_object() ? member_text(begun, "from") : version},
+            {"to", to},
+            {"ok", to == version},
+            {"reason", "the daemon was killed in the middle of it; ask again"}};
+}
+
 std::string update_text(const UpdateReport& report)
 {
     if (!report.ok)
@@ -47,8 +56,9 @@ std::string update_text(const UpdateReport& report)
                            report.to.empty() ? "(new)" : report.to,
                            report.reason.empty() ? "it gave no reason" : report.reason, report.from,
                            count_workers(report.untouched));
-    return fmt::format("clusterd {} -> {}, {} untouched, gap {} ms", report.from, report.to,
-                       count_workers(report.untouched), report.gap_ms);
+    const std::string text = fmt::format("clusterd {} -> {}, {} untouched", report.from, report.to,
+                                         count_workers(report.untouched));
+    return report.gap_ms ? fmt::format("{}, gap {} ms", text, *report.gap_ms) : text;
 }
 
 json update_json(const UpdateReport& report)
@@ -57,7 +67,7 @@ json update_json(const UpdateReport& report)
             {"to", report.to},
             {"ok", report.ok},
             {"reason", report.reason},
-            {"gap_ms", report.gap_ms},
+            {"gap_ms", report.gap_ms ? json(*report.gap_ms) : json()},
             {"workers", {{"untouched", report.untouched}, {"changed", report.changed}}}};
 }
 

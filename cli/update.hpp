@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,15 +19,18 @@ using Running = std::map<std::int64_t, std::int64_t>;
 struct UpdateReport {
     std::string from, to; ///< versions
     bool ok = false;
-    std::string reason; ///< why the old daemon went on
-    std::int64_t gap_ms = 0;
-    std::size_t untouched = 0;           ///< workers with the same process as before
-    std::vector<std::int64_t> changed{}; ///< ids of those with another one, or none
+    std::string reason;                   ///< why the old daemon went on
+    std::optional<std::int64_t> gap_ms{}; ///< empty: nobody has seen both ends of it
+    std::size_t untouched = 0;            ///< workers with the same process as before
+    std::vector<std::int64_t> changed{};  ///< ids of those with another one, or none
 };
 
 /// `outcome` is member `upgrade` of the answer of `ping` (docs/protocol.md).
 [[nodiscard]] UpdateReport report_update(const json& outcome, const Running& before,
                                          const Running& after);
+/// What stands in for the outcome when the daemons were killed in the middle: `begun` is the answer
+/// to the request (null: none came), `version` serves now.
+[[nodiscard]] json outcome_without_word(const json& begun, const std::string& version);
 /// "clusterd 0.1.0 -> 0.1.1, 12 workers untouched, gap 8 ms", or what went wrong.
 [[nodiscard]] std::string update_text(const UpdateReport& report);
 [[nodiscard]] json update_json(const UpdateReport& report);

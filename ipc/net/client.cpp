@@ -116,6 +116,7 @@ RpcResult<void> Client::greet()
     if (!answer) return std::unexpected(answer.error());
     if (answer->contains("error")) return std::unexpected(error_of(*answer));
     greeted_ = true;
+    about_ = answer->value("result", json::object());
     return {};
 }
 

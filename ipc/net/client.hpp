@@ -39,6 +39,8 @@ public:
     /// Hands notifications on until the callback says false or the daemon closes (no error).
     Result<void> listen(const std::function<bool(std::string_view, const json&)>& on_notification);
 
+    /// What the daemon said of itself when it answered `hello`: `version`, `pid`, `guardian_pid`.
+    [[nodiscard]] const json& about() const { return about_; }
     [[nodiscard]] int fd() const { return socket_.get(); }
 
 private:
@@ -54,6 +56,7 @@ private:
     FrameReader reader_;
     int next_id_ = 1;
     bool greeted_ = false;
+    json about_ = json::object();
 };
 
 } // namespace cluster::ipc

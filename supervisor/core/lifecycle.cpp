@@ -174,8 +174,7 @@ Step step(const Lifecycle& now, Event event, const ipc::AppSpec& spec, const Gon
     next.state = rule->to;
     next.after = rule->after;
     count(next, rule->count);
-    const milliseconds delay = rule->effect == ask_then_timer ? spec.kill_timeout : milliseconds{0};
-    return {next, rule->effect, delay};
+    return {next, rule->effect, milliseconds{0}};
 }
 
 Lifecycle reset(Lifecycle now)

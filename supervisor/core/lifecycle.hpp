@@ -54,7 +54,7 @@ enum class Event {
 enum class Effect {
     none,
     spawn,           ///< start a process
-    ask_then_timer,  ///< kill_signal to the tree, then arm kill_timeout
+    ask_then_timer,  ///< kill_signal to the tree, and kill_timeout from then on
     kill_tree,       ///< SIGKILL to all that is left
     wait_then_timer, ///< arm the restart delay of the step
     remove,          ///< forget the worker
@@ -82,7 +82,7 @@ struct Gone {
 struct Step {
     Lifecycle next;
     Effect effect = Effect::none;
-    milliseconds delay{0}; ///< of wait_then_timer and ask_then_timer
+    milliseconds delay{0}; ///< of wait_then_timer
     bool operator==(const Step&) const = default;
 };
 

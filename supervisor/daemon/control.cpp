@@ -97,6 +97,7 @@ Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& s
             ordering_.on_change();
             followers_.on_transition(worker, event);
             note_under_way();
+            if (worker.at_rest()) changed(); // it may have ended by itself
         },
         [this](const Worker& worker) {
             waiting_.on_removed(worker);
@@ -105,7 +106,6 @@ Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& s
         });
     supervisor_.record_to(journal_);
     journal_.tell_under_way([this] { return under_way(); });
-    journal_.on_change([this] { changed(save_seen_after()); });
     supervisor_.set_recycler([this](const Worker& worker, const std::string& cause) {
         if (!can_overlap(*worker.app)) return false;
         reloads_.recycle(worker, cause);
@@ -214,7 +214,9 @@ Control::Outcome Control::reset(const SessionPtr& session, const ipc::Request& r
     for (const int id : *ids)
         supervisor_.reset(*supervisor_.find(id));
     changed();
-    answer(session, request, {.ids = *ids, .failures = {}});
+    when_saved([this, weak = std::weak_ptr{session}, request, ids = *ids] {
+        if (const auto to = weak.lock()) answer(to, request, {.ids = ids, .failures = {}});
+    });
     return {};
 }
 
@@ -280,12 +282,14 @@ void Control::kill_all(const std::string& cause, std::function<void(const WaitRe
             EnvironmentNumbers numbers;
             store_.save(state_text(supervisor_, {}, numbers)); // the next daemon has nothing to end
             (void)store_.flush();
+            journal_.end();
             done(result);
             // Once the answer is out, and whether or not anybody still reads it.
             boost::asio::post(loop_, [this] { endings_.quit(); });
         });
     ending_ = Ending::kill;
     journal_.under_way();
+    save(); // after a reboot there is nothing to bring back
     reloads_.cancel_all(cause);
     end_everything(wait, Event::delete_asked, Goal::gone, cause);
     waiting_.begin(wait);
@@ -299,8 +303,10 @@ void Control::stop_all(std::function<void()> done)
     (void)store_.flush();
     if (ending_ == Ending::none) ending_ = Ending::stop;
     journal_.under_way();
-    Waiting::Wait& wait =
-        waiting_.prepare({}, [done = std::move(done)](const WaitResult&) { done(); });
+    Waiting::Wait& wait = waiting_.prepare({}, [this, done = std::move(done)](const WaitResult&) {
+        journal_.end();
+        done();
+    });
     const std::string cause = "the daemon was told to stop";
     reloads_.cancel_all(cause);
     end_everything(wait, Event::stop_asked, Goal::down, cause);
@@ -406,14 +412,10 @@ void Control::answer_list(const SessionPtr& session, const ipc::Request& request
 /// An fsync holds up whoever creates a file meanwhile (ext4 commits its journal), and a start
 /// creates several for each worker: the state is written when a burst of starts is over, or after
 /// two seconds of it. Whoever waits for an answer makes it be written at once.
-void Control::changed(milliseconds save_after)
+void Control::changed()
 {
-    if (ending_ != Ending::none || restoring_) return;
-    const milliseconds now = supervisor_.clock().now();
-    if (unsaved_ && save_due_ <= now + save_after) return;
-    unsaved_ = true;
-    save_due_ = now + save_after;
-    save_later(save_after, now + kSaveAtLatest);
+    if (ending_ != Ending::none || restoring_ || std::exchange(unsaved_, true)) return;
+    save_later(kSaveAfter, supervisor_.clock().now() + kSaveAtLatest);
 }
 
 void Control::save_later(milliseconds after, milliseconds latest)
@@ -425,12 +427,6 @@ void Control::save_later(milliseconds after, milliseconds latest)
             return save_later(kSaveAfter, latest);
         save();
     });
-}
-
-/// What runs changes more often than what is wanted, and the text grows with the table.
-milliseconds Control::save_seen_after() const
-{
-    return 2 * kSaveAfter + milliseconds{supervisor_.workers().size() / 10};
 }
 
 void Control::save(std::function<void()> on_disk)

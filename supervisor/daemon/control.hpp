@@ -171,8 +171,7 @@ private:
     void end_everything(Waiting::Wait& wait, Event event, Goal goal, const std::string& cause);
     void note_under_way();
     static constexpr milliseconds kSaveAfter{50}; ///< of a change to what is wanted
-    void changed(milliseconds save_after = kSaveAfter);
-    [[nodiscard]] milliseconds save_seen_after() const;
+    void changed();
     void save_later(milliseconds after, milliseconds latest);
     void save(std::function<void()> on_disk = {});
     /// Once all that is wanted by now stands on disk.
@@ -201,7 +200,6 @@ private:
     bool restoring_ = false; ///< the table is not whole: nothing is saved
     boost::asio::steady_timer save_timer_;
     bool unsaved_ = false;
-    milliseconds save_due_{0}; ///< of the timer, while something is unsaved
     bool stopping_all_ = false;
     bool under_way_noted_ = false; ///< the journal knows of something under way
 };

@@ -28,8 +28,8 @@ Control::Outcome Control::ping(const SessionPtr& session, const ipc::Request& re
 {
     json pong{{"pong", true}};
     json reloading = json::array();
-    for (const Reloads::Order& order : reloads_.orders())
-        reloading.push_back(order.name);
+    for (const std::string& name : reloads_.names())
+        reloading.push_back(name);
     if (!reloading.empty()) pong["reloading"] = std::move(reloading);
     if (const auto& last = upgrader_.outcome()) pong["upgrade"] = upgrade_json(*last);
     session->respond(request, pong);

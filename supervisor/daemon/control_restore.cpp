@@ -1,6 +1,6 @@
-// Control, coming up: from the state and the descriptors that the guardian hands over after a crash
-// of the manager or for an upgrade; else from the state file and what the workers still hold; after
-// a reboot from the state file alone.
+// Control, coming up: from the journal and the descriptors that the guardian hands over after a
+// crash of the manager or for an upgrade; when both were killed, from the journal and what the
+// workers still hold; after a reboot from the state file alone.
 #include "supervisor/daemon/control.hpp"
 #include "supervisor/engine/node_saved.hpp"
 #include "supervisor/sys/listeners.hpp"
@@ -20,21 +20,19 @@ namespace {
 constexpr int kRounds = 100;
 constexpr milliseconds kToldWithin{1000}; ///< by the guardian, how a process has ended
 
-std::optional<SavedState> read_journal(ipc::System& system, const ipc::UniqueFd& journal, Log& log)
+std::optional<SavedState> read_journal(ipc::System& system, const std::string& path, Log& log)
 {
-    if (!journal) return std::nullopt;
-    const auto text = system.read_file(fmt::format("/proc/self/fd/{}", journal.get()));
+    const auto text = system.read_file(path);
+    if (!text && text.error().code == std::errc::no_such_file_or_directory) return std::nullopt;
     auto state = text ? parse_state(*text) : std::unexpected(text.error().text());
     if (state) return std::move(*state);
     log.error("journal: cannot be used, the state file is taken: " + state.error());
     return std::nullopt;
 }
 
-bool lives(ipc::System& system, const WorkerRecord& record)
+bool still_runs(ipc::System& system, const WorkerRecord& record)
 {
-    const auto about = record.pid != 0 ? read_stat(system, record.pid) : ipc::fail(ESRCH, "");
-    const bool ended = about && about->threads <= 1 && (about->state == 'Z' || about->state == 'X');
-    return about && !ended && about->start_time == record.start_time;
+    return record.pid != 0 && lives(system, record.pid, record.start_time);
 }
 
 /// A row that may have a process of which nothing is written down. The journal knows when one is
@@ -44,7 +42,7 @@ bool may_have_unseen(const SavedWorker& row, ipc::System& system, bool from_jour
     const WorkerRecord& record = row.known.record;
     if (from_journal)
         return record.life.state == State::launching && record.pid == 0 && record.tree == 0;
-    return row.wanted && !lives(system, record);
+    return row.wanted && !still_runs(system, record);
 }
 
 /// Keys of rows → the first process of theirs, where the row knows of none that lives.
@@ -68,15 +66,12 @@ std::map<std::uint64_t, ProcessStat> find_unseen(const SavedState& state, ipc::S
 }
 
 /// Messages that were sent to a daemon that is dead are not sent again: whoever still had to say
-/// that it is ready counts as if it had.
+/// that it is ready counts as if it had. What Node workers say waits in their channel.
 void assume_said(SavedState& state)
 {
-    for (auto& [key, row] : state.workers) {
-        row.known.record.must_listen = false;
-        if (!row.known.serving.is_object()) continue;
-        row.known.serving["message"] = false;
-        row.known.serving["listening"] = false;
-    }
+    for (auto& [key, row] : state.workers)
+        if (row.known.serving.is_object() && row.known.node.is_null())
+            row.known.serving["message"] = false;
 }
 
 /// What the row knew of its process is over: it has another one.
@@ -95,20 +90,27 @@ void Control::restore(GuardianLink::HandedOver handed)
 {
     restoring_ = true;
     ipc::System& system = supervisor_.system();
-    auto state = read_journal(system, handed.journal, log_);
+    auto state =
+        handed.journal
+            ? read_journal(system, fmt::format("/proc/self/fd/{}", handed.journal.get()), log_)
+            : std::nullopt;
     const bool handed_over = state.has_value();
+    if (!state) state = read_journal(system, journal_.path(), log_);
+    if (state && state->boot_id != supervisor_.boot_id()) state.reset();
+    const bool exact = state.has_value();
     if (!state) state = store_.load();
     const bool known = state.has_value();
     if (!state) state.emplace();
-    const bool same_boot = state->boot_id == supervisor_.boot_id();
-    if (!same_boot) forget_what_ran(*state);
+    if (state->boot_id != supervisor_.boot_id()) forget_what_ran(*state);
+    // A stop that nobody lived to finish: what is wanted runs again.
+    if (!handed_over && state->ending == Ending::stop) state->ending = Ending::none;
 
     std::vector<MarkedProcess> marked;
     const bool look = !handed_over || std::ranges::any_of(state->workers, [&](const auto& row) {
         return may_have_unseen(row.second, system, true);
     });
     if (look) marked = find_marked(system, supervisor_.home(), {::getpid(), ::getppid()});
-    const auto unseen = find_unseen(*state, system, marked, handed_over);
+    const auto unseen = find_unseen(*state, system, marked, exact);
     if (!handed_over) {
         if (known) end_strangers(*state, marked, unseen);
         // Without a word about what is wanted, nobody's process is ended.
@@ -130,7 +132,7 @@ void Control::restore(GuardianLink::HandedOver handed)
     restoring_ = false;
     unfinished_ = {};
     journal_.under_way();
-    if (!state->workers.empty()) changed(milliseconds{0});
+    if (!state->workers.empty()) changed();
 }
 
 /// After a reboot, and for a file of version 1: there are rows, and what was wanted.
@@ -167,7 +169,7 @@ void Control::end_strangers(const SavedState& state, const std::vector<MarkedPro
     std::set<std::string> claimed;
     for (const auto& [key, row] : state.workers) {
         const WorkerRecord& record = row.known.record;
-        if (unseen.contains(key) || lives(supervisor_.system(), record) ||
+        if (unseen.contains(key) || still_runs(supervisor_.system(), record) ||
             (record.tree != 0 && record.pid == 0))
             claimed.insert(record.unique_id);
     }
@@ -197,18 +199,19 @@ void Control::find_kept(const SavedState& state, const Unseen& unseen, KeptFds& 
     for (const auto& [key, row] : state.workers) {
         const KnownWorker& known = row.known;
         const auto found = unseen.find(key);
-        const pid_t pid = found != unseen.end()         ? found->second.pid
-                          : lives(system, known.record) ? known.record.pid
-                                                        : 0;
+        const pid_t pid = found != unseen.end()              ? found->second.pid
+                          : still_runs(system, known.record) ? known.record.pid
+                                                             : 0;
         if (pid == 0) continue;
-        std::vector<std::uint64_t> inodes{known.out, known.err, known.probe};
-        std::ranges::copy(known.sockets, std::back_inserter(inodes));
-        std::ranges::copy(kept_inodes(known.node), std::back_inserter(inodes));
-        if (!known.node.is_null()) std::ranges::copy(shared, std::back_inserter(inodes));
-        for (const std::uint64_t inode : inodes) {
-            if (inode == 0 || kept.rest().contains(inode)) continue;
-            if (ipc::UniqueFd fd = take_back(system, pid, inode)) kept.add(std::move(fd));
-        }
+        std::set<std::uint64_t> inodes{known.out, known.err, known.probe};
+        inodes.insert(known.sockets.begin(), known.sockets.end());
+        const auto own = kept_inodes(known.node);
+        inodes.insert(own.begin(), own.end());
+        if (!known.node.is_null()) inodes.insert(shared.begin(), shared.end());
+        std::erase_if(
+            inodes, [&](std::uint64_t inode) { return inode == 0 || kept.rest().contains(inode); });
+        for (ipc::UniqueFd& fd : take_back(system, pid, std::move(inodes)))
+            kept.add(std::move(fd));
     }
 }
 
@@ -287,6 +290,7 @@ void Control::take_up(const SavedState& state, const std::vector<EndedProcess>& 
             ordering_.start(*worker, Event::start_asked, "restored by a new daemon");
     }
     end_halves();
+    ending_ = state.ending; // what was wanted was written down when it began
     for (const Reloads::Order& order : unfinished_.reloads)
         reloads_.start(order);
     if (state.ending == Ending::kill) kill_all("kill, taken up again", [](const WaitResult&) {});

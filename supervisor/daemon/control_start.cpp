@@ -30,11 +30,6 @@ RpcError faulty_apps(const ipc::Diagnostics& diagnostics, const std::string& pat
             .data = {{"path", path}, {"expected", "no faults"}, {"faults", texts}}};
 }
 
-bool idle(const Worker& worker)
-{
-    return worker.life.state == State::stopped || worker.life.state == State::errored;
-}
-
 } // namespace
 
 ipc::RpcResult<ipc::Environment> Control::environment_in(const json& params) const
@@ -113,7 +108,7 @@ Control::Outcome Control::refuse_existing(const std::vector<AppPtr>& apps) const
         for (const auto& [id, worker] : supervisor_.workers()) {
             const bool same =
                 worker->spec().name == app->spec.name && worker->spec().script == app->spec.script;
-            if (!same || idle(*worker)) continue;
+            if (!same || worker->at_rest()) continue;
             return std::unexpected(
                 RpcError{.code = ipc::kExists,
                          .message = "Script already launched, add -f option to force re-execution",

@@ -2,6 +2,7 @@
 
 #include "ipc/base/text.hpp"
 #include "supervisor/engine/node_saved.hpp"
+#include "supervisor/sys/keeper.hpp"
 #include "supervisor/sys/process_table.hpp"
 
 #include <fmt/format.h>
@@ -33,16 +34,6 @@ std::string label(const SavedState& state, const SavedWorker& row)
 void add_fine(std::size_t before, const char* check, std::string what, Findings& into)
 {
     if (into.size() == before) into.push_back({.check = check, .what = std::move(what)});
-}
-
-/// Of the pipe or socket that a link in /proc/PID/fd names: "socket:[4711]".
-std::optional<std::uint64_t> inode_in(std::string_view link)
-{
-    const auto open = link.find(":[");
-    if (!link.ends_with(']') || open == link.npos) return std::nullopt;
-    const std::string_view kind = link.substr(0, open);
-    if (kind != "socket" && kind != "pipe") return std::nullopt;
-    return ipc::parse_number<std::uint64_t>(link.substr(open + 2, link.size() - open - 3));
 }
 
 /// The pipes and sockets that a process has open; empty when we may not look.
@@ -149,19 +140,19 @@ void check_processes(ipc::System& system, const SavedState& now, Findings& into)
     for (const auto& [key, row] : now.workers) {
         const WorkerRecord& record = row.known.record;
         if (record.pid == 0) continue;
-        const auto stat = read_stat(system, record.pid);
-        if (stat && stat->start_time == record.start_time) {
+        if (lives(system, record.pid, record.start_time)) {
             ++alive;
             continue;
         }
-        into.push_back({.grade = problem,
-                        .check = "processes",
-                        .what = stat ? fmt::format("pid {} of {} is another program by now",
-                                                   record.pid, label(now, row))
-                                     : fmt::format("pid {} of {} is gone, and nobody noticed",
-                                                   record.pid, label(now, row)),
-                        .where = fmt::format("pid {}", record.pid),
-                        .advice = fmt::format("clusterctl restart {}", record.id)});
+        const auto stat = read_stat(system, record.pid);
+        const bool other = stat && stat->start_time != record.start_time;
+        into.push_back(
+            {.grade = problem,
+             .check = "processes",
+             .what = fmt::format("pid {} of {} is {}", record.pid, label(now, row),
+                                 other ? "another program by now" : "gone, and nobody noticed"),
+             .where = fmt::format("pid {}", record.pid),
+             .advice = fmt::format("clusterctl restart {}", record.id)});
     }
     add_fine(before, "processes", fmt::format("{} live and are ours", alive), into);
 }

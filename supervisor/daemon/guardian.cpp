@@ -32,14 +32,6 @@ constexpr std::chrono::seconds kSpacing{1};
 constexpr std::chrono::milliseconds kTidyAfter{200};
 constexpr std::size_t kMostEnded = 65536; ///< then the oldest is forgotten
 
-std::vector<std::string> own_environment()
-{
-    std::vector<std::string> environment;
-    for (char** entry = environ; *entry; ++entry)
-        environment.emplace_back(*entry);
-    return environment;
-}
-
 } // namespace
 
 void report(int fd, const std::string& text)
@@ -133,8 +125,8 @@ Result<void> Guardian::start_manager()
     plan.fds = {null->get(),  STDERR_FILENO,   STDERR_FILENO,
                 theirs.get(), listener_.get(), lock_.get()};
     auto launched = launcher_.launch(plan);
-    if (!launched)
-        return fail(launched.error().error, "start the manager: " + launched.error().text);
+    // Its text has the reason; the code would be mistaken for ours.
+    if (!launched) return fail(std::error_code{}, "start the manager: " + launched.error().text);
     manager_ = launched->pid;
     ready_since_.reset();
     open_channel(std::move(ours));

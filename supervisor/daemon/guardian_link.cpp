@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -314,6 +315,15 @@ void GuardianLink::wait_for_room()
         waiting_for_room_ = false;
         if (!cancelled) flush();
     });
+}
+
+/// Of the process that made the pair of sockets (man 7 unix, SO_PEERCRED).
+pid_t GuardianLink::guardian() const
+{
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    const int fd = const_cast<Descriptor&>(socket_).native_handle();
+    return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
 }
 
 std::vector<int> GuardianLink::kept_fds() const

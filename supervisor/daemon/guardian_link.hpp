@@ -70,6 +70,9 @@ public:
     /// The program to go on with.
     void ask_upgrade(const Upgrade& wanted);
 
+    /// The guardian's pid, also when it has ended.
+    [[nodiscard]] pid_t guardian() const;
+
     // For who becomes the guardian himself.
     /// Our descriptors of all that is kept.
     [[nodiscard]] std::vector<int> kept_fds() const;

@@ -1,6 +1,8 @@
 // Guardian, the change of the program under running workers. See guardian.hpp.
 #include "supervisor/daemon/guardian.hpp"
 
+#include "supervisor/sys/host.hpp"
+
 #include <fmt/format.h>
 
 #include <fcntl.h>
@@ -16,13 +18,6 @@ using boost::system::error_code;
 constexpr std::chrono::seconds kOldManagerLimit{2}; ///< to end when it is told to
 constexpr std::chrono::seconds kReadyLimit{10};     ///< for the new one to serve
 constexpr int kMostFailedStarts = 3;
-
-std::uint64_t now_ms()
-{
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
-}
 
 } // namespace
 
@@ -65,7 +60,7 @@ void Guardian::begin_upgrade(const Upgrade& wanted)
 void Guardian::accept_upgrade(const Upgrade& wanted)
 {
     upgrade_ = wanted;
-    upgrade_->since_ms = now_ms();
+    upgrade_->since_ms = monotonic_ms();
     limit_upgrade();
 }
 
@@ -128,7 +123,7 @@ void Guardian::conclude_upgrade()
     if (ok) outcome_ = std::exchange(upgrade_, {});
     if (!outcome_ || outcome_->since_ms == 0) return;
     outcome_->ok = ok;
-    outcome_->gap_ms = now_ms() - std::exchange(outcome_->since_ms, 0);
+    outcome_->gap_ms = monotonic_ms() - std::exchange(outcome_->since_ms, 0);
     upgrade_timer_.cancel();
     old_program_.reset();
     channel_->send(encode_upgrade(Verb::outcome, *outcome_));

@@ -1,13 +1,11 @@
 #include "supervisor/daemon/journal.hpp"
 
+#include "supervisor/sys/memory_file.hpp"
+
 #include <boost/asio/post.hpp>
 
-#include <fmt/format.h>
+#include <fcntl.h>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cstring>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -15,12 +13,14 @@ namespace {
 
 /// A journal this much longer than its snapshot begins anew.
 constexpr std::size_t kGrowth = 256UL << 10U;
+/// One in memory tries for the disk again.
+constexpr std::chrono::seconds kTryAgain{1};
 
 } // namespace
 
 Journal::Journal(boost::asio::io_context& loop, Supervisor& supervisor, GuardianLink& link,
-                 Log& log)
-    : loop_{loop}, supervisor_{supervisor}, link_{link}, log_{log}
+                 Log& log, std::string path)
+    : loop_{loop}, supervisor_{supervisor}, link_{link}, log_{log}, path_{std::move(path)}
 {
 }
 
@@ -58,8 +58,7 @@ void Journal::under_way()
 /// All that one turn of the loop changes is one line.
 void Journal::soon()
 {
-    if (on_change_) on_change_();
-    if (!file_ || std::exchange(posted_, true)) return;
+    if (!begun_ || std::exchange(posted_, true)) return;
     boost::asio::post(loop_, [this] {
         posted_ = false;
         flush();
@@ -74,50 +73,98 @@ void Journal::end_known(pid_t pid, std::uint64_t start_time)
 
 void Journal::begin()
 {
-    const ipc::UniqueFd old = std::move(file_);
-    file_ = ipc::UniqueFd{::memfd_create("clusterd state", MFD_CLOEXEC)};
-    size_ = 0;
-    numbers_ = {};
-    known_apps_.clear();
     const UnderWay under_way = get_under_way_ ? get_under_way_() : UnderWay{};
+    EnvironmentNumbers numbers;
+    const std::string snapshot = state_text(supervisor_, under_way, numbers);
+    begun_ = true;
+    begun_at_ = supervisor_.clock().now();
+    snapshot_size_ = size_; // should this fail, the next attempt comes as late as after a success
+    auto fresh = new_file(snapshot);
+    if (!fresh) {
+        behind_ = behind_ || !file_;
+        return log_.error("journal: " + fresh.error().text() +
+                          ": a crash of the manager may cost what changes");
+    }
+    link_.keep_journal(fresh->get());
+    file_ = std::move(*fresh); // the guardian has the one before no more
+    size_ = snapshot_size_ = snapshot.size();
+    numbers_ = std::move(numbers);
+    known_apps_.clear();
     for (const Worker* worker : supervisor_.rows())
         known_apps_.insert(worker->app->number);
     for (const Reloads::Order& order : under_way.reloads)
         if (order.app) known_apps_.insert(order.app->number);
-    if (!file_ || !append(state_text(supervisor_, under_way, numbers_))) {
-        log_.error(fmt::format("journal: {}: a crash of the manager would cost what has changed",
-                               std::strerror(errno)));
-        file_ = ipc::UniqueFd{};
-        return;
-    }
     rows_.clear();
     removed_.clear();
-    listeners_ = node_ = under_way_ = false;
-    snapshot_size_ = size_;
-    link_.keep_journal(file_.get());
+    listeners_ = node_ = under_way_ = behind_ = false;
+}
+
+/// On the disk where that can be.
+ipc::Result<ipc::UniqueFd> Journal::new_file(const std::string& snapshot)
+{
+    auto file = open_file(snapshot);
+    if (file) {
+        if (std::exchange(in_memory_, false)) log_.info("journal: on the disk again");
+        return file;
+    }
+    if (!std::exchange(in_memory_, true))
+        log_.error("journal: " + file.error().text() + ": kept in memory");
+    auto memory = memory_file("clusterd journal", snapshot);
+    // What stays on the disk would be taken for the truth.
+    if (memory) (void)supervisor_.system().unlink(path_);
+    return memory;
+}
+
+ipc::Result<ipc::UniqueFd> Journal::open_file(const std::string& snapshot)
+{
+    ipc::System& system = supervisor_.system();
+    const std::string fresh = path_ + ".new";
+    auto file = system.open(fresh, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (!file) return file;
+    auto done = append(*file, snapshot);
+    if (done) done = system.rename(fresh, path_);
+    if (done) return file;
+    (void)system.unlink(fresh);
+    return std::unexpected(done.error());
+}
+
+void Journal::end()
+{
+    begun_ = false;
+    file_ = ipc::UniqueFd{};
+    (void)supervisor_.system().unlink(path_);
 }
 
 void Journal::flush()
 {
-    if (!file_) return;
-    if (rows_.empty() && removed_.empty() && !listeners_ && !node_ && !under_way_) return;
-    if (size_ > 2 * snapshot_size_ + kGrowth) return begin();
+    const auto nothing_new = [&] {
+        return rows_.empty() && removed_.empty() && !listeners_ && !node_ && !under_way_;
+    };
+    if (!begun_ || nothing_new()) return;
+    const bool again = in_memory_ && supervisor_.clock().now() >= begun_at_ + kTryAgain;
+    if (behind_ || again || size_ > 2 * snapshot_size_ + kGrowth) begin();
+    if (behind_ || nothing_new()) return;
     UnderWay under_way;
     StateChange change;
     if (under_way_) {
         if (get_under_way_) under_way = get_under_way_();
         change.under_way = &under_way;
+        under_way_ = false;
     }
-    for (const std::uint64_t key : rows_)
+    for (const std::uint64_t key : std::exchange(rows_, {}))
         if (const Worker* worker = supervisor_.find_row(key)) change.rows.push_back(worker);
     change.apps = new_apps(change);
     change.removed = std::exchange(removed_, {});
     change.listeners = std::exchange(listeners_, false);
     change.node = std::exchange(node_, false);
-    rows_.clear();
-    under_way_ = false;
+    const std::string text = change_text(supervisor_, change, numbers_);
+    if (append(file_, text)) {
+        size_ += text.size();
+        return;
+    }
     // A line that did not get in whole must not swallow the next one.
-    if (!append(change_text(supervisor_, change, numbers_))) begin();
+    behind_ = true;
+    begin();
 }
 
 /// Apps that the file does not have yet and that the change refers to.
@@ -135,16 +182,14 @@ std::vector<std::shared_ptr<const App>> Journal::new_apps(const StateChange& cha
     return fresh;
 }
 
-bool Journal::append(const std::string& text)
+ipc::Result<void> Journal::append(const ipc::UniqueFd& file, std::string_view text)
 {
-    for (std::size_t done = 0; done < text.size();) {
-        const ssize_t size = ::write(file_.get(), text.data() + done, text.size() - done);
-        if (size < 0 && errno == EINTR) continue;
-        if (size <= 0) return false;
-        done += static_cast<std::size_t>(size);
+    while (!text.empty()) {
+        const auto size = supervisor_.system().write(file.get(), text.data(), text.size());
+        if (!size) return ipc::fail(size.error().code, "write " + path_);
+        text.remove_prefix(*size);
     }
-    size_ += text.size();
-    return true;
+    return {};
 }
 
 } // namespace cluster::supervisor

@@ -158,14 +158,16 @@ std::vector<SavedReload> read_reloads(const json& reloads)
 std::vector<Ordering::Held> read_held(const json& held)
 {
     std::vector<Ordering::Held> all;
+    std::shared_ptr<const std::set<std::uint64_t>> last;
     for (const json& entry : held) {
         Ordering::Held& one = all.emplace_back();
         entry.at("key").get_to(one.key);
         one.event = named(entry.at("event").get<std::string>(), kHeldEvents);
         read(entry, "cause", one.cause);
         if (const auto before = entry.find("before"); before != entry.end())
-            one.before = std::make_shared<const std::set<std::uint64_t>>(
+            last = std::make_shared<const std::set<std::uint64_t>>(
                 before->get<std::set<std::uint64_t>>());
+        if (entry.contains("before") || entry.value("as_before", false)) one.before = last;
     }
     return all;
 }

@@ -197,6 +197,7 @@ void write_reloads(std::string& out, const std::vector<Reloads::Order>& orders)
 
 void write_held(std::string& out, const std::vector<Ordering::Held>& held)
 {
+    const std::set<std::uint64_t>* written = nullptr; // of one request they have the same
     Array all{out};
     for (const Ordering::Held& one : held) {
         Sparse entry{all.next()};
@@ -204,6 +205,8 @@ void write_held(std::string& out, const std::vector<Ordering::Held>& held)
         entry.text("event", name_of(one.event));
         entry.text("cause", one.cause);
         if (!one.before) continue;
+        entry.flag("as_before", written == one.before.get());
+        if (std::exchange(written, one.before.get()) == one.before.get()) continue;
         Array before{entry.key("before")};
         for (const std::uint64_t key : *one.before)
             before.number(key);

@@ -91,17 +91,17 @@ void Store::write_next()
     writing_ = true;
     again_.cancel();
     in_hand_ = std::exchange(waiting_, {});
-    writer_ = std::thread{[this, text = *std::exchange(next_, std::nullopt),
+    writer_ = std::thread{[this, text = *std::exchange(next_, std::nullopt), number = ++number_,
                            guard = boost::asio::make_work_guard(loop_)]() mutable {
         auto result = replace_file(system_, path_, text);
-        boost::asio::post(loop_,
-                          [this, result = std::move(result), text = std::move(text)]() mutable {
-                              written(std::move(result), std::move(text));
-                          });
+        boost::asio::post(
+            loop_, [this, result = std::move(result), text = std::move(text), number]() mutable {
+                written(std::move(result), std::move(text), number);
+            });
     }};
 }
 
-void Store::written(ipc::Result<void> result, std::string text)
+void Store::written(ipc::Result<void> result, std::string text, unsigned number)
 {
     writing_ = false;
     const std::string fault = result ? "" : result.error().text();
@@ -110,7 +110,8 @@ void Store::written(ipc::Result<void> result, std::string text)
     fault_ = fault;
     for (const auto& on_disk : std::exchange(in_hand_, {}))
         on_disk();
-    if (writing_) return; // one of them has saved again
+    if (writing_) return;          // one of them has saved again
+    if (number != number_) return; // `flush` has written a later one
     if (next_ || result) return write_next();
     next_ = std::move(text);
     again_.expires_after(kTryAgain);
@@ -123,9 +124,12 @@ ipc::Result<void> Store::flush()
 {
     if (writer_.joinable()) writer_.join();
     if (!next_) return {};
+    ++number_;
     auto result = replace_file(system_, path_, *std::exchange(next_, std::nullopt));
     fault_ = result ? "" : result.error().text();
     if (!result) log_.error("state: " + fault_);
+    for (auto& on_disk : std::exchange(waiting_, {}))
+        boost::asio::post(loop_, std::move(on_disk));
     return result;
 }
 

@@ -41,7 +41,7 @@ public:
 
 private:
     void write_next();
-    void written(ipc::Result<void> result, std::string text);
+    void written(ipc::Result<void> result, std::string text, unsigned number);
 
     boost::asio::io_context& loop_;
     ipc::System& system_;
@@ -51,6 +51,7 @@ private:
     std::vector<std::function<void()>> waiting_, in_hand_; ///< for `next_`, for what is written now
     std::thread writer_;
     bool writing_ = false;
+    unsigned number_ = 0; ///< of the newest text that was begun to be written
     std::string fault_;
     boost::asio::steady_timer again_;
 };

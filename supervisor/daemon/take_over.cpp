@@ -1,8 +1,9 @@
 #include "supervisor/daemon/take_over.hpp"
 
+#include "supervisor/sys/memory_file.hpp"
+
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,60 +22,34 @@ using ipc::fail;
 using ipc::Result;
 using ipc::UniqueFd;
 
+/// Of those that are there once at most.
+constexpr std::pair<FdRole, int TakeOver::*> kSingle[] = {{FdRole::lock, &TakeOver::lock},
+                                                          {FdRole::listener, &TakeOver::listener},
+                                                          {FdRole::channel, &TakeOver::channel},
+                                                          {FdRole::journal, &TakeOver::journal},
+                                                          {FdRole::program, &TakeOver::program}};
+
 std::vector<std::pair<FdRole, int>> descriptors(const TakeOver& all)
 {
-    std::vector<std::pair<FdRole, int>> fds{{FdRole::lock, all.lock},
-                                            {FdRole::listener, all.listener},
-                                            {FdRole::channel, all.channel},
-                                            {FdRole::journal, all.journal},
-                                            {FdRole::program, all.program}};
+    std::vector<std::pair<FdRole, int>> fds;
+    for (const auto& [role, member] : kSingle)
+        if (all.*member >= 0) fds.emplace_back(role, all.*member);
     for (const int fd : all.kept)
         fds.emplace_back(FdRole::kept, fd);
-    std::erase_if(fds, [](const auto& entry) { return entry.second < 0; });
     return fds;
 }
 
 void take(TakeOver& all, FdRole role, int fd)
 {
-    switch (role) {
-    case FdRole::lock:
-        all.lock = fd;
-        break;
-    case FdRole::listener:
-        all.listener = fd;
-        break;
-    case FdRole::channel:
-        all.channel = fd;
-        break;
-    case FdRole::journal:
-        all.journal = fd;
-        break;
-    case FdRole::program:
-        all.program = fd;
-        break;
-    case FdRole::kept:
-        all.kept.push_back(fd);
-        break;
-    }
+    if (role == FdRole::kept) all.kept.push_back(fd);
+    for (const auto& [single, member] : kSingle)
+        if (role == single) all.*member = fd;
 }
 
 void set_close_on_exec(const TakeOver& all, bool close)
 {
     for (const auto& [role, fd] : descriptors(all))
         ::fcntl(fd, F_SETFD, close ? FD_CLOEXEC : 0);
-}
-
-Result<UniqueFd> memfd_with(const std::string& text)
-{
-    UniqueFd fd{::memfd_create("clusterd take-over", MFD_CLOEXEC)};
-    if (!fd) return fail(errno, "memfd_create");
-    for (std::size_t done = 0; done < text.size();) {
-        const ssize_t size =
-            ::pwrite(fd.get(), text.data() + done, text.size() - done, static_cast<off_t>(done));
-        if (size <= 0) return fail(errno, "write the list of what to take over");
-        done += static_cast<std::size_t>(size);
-    }
-    return fd;
 }
 
 /// All signals wait until the new program has its handlers: one that comes in between would end it.
@@ -124,7 +99,7 @@ TakeOver parse_take_over(std::string_view text)
 Error become_guardian(const std::string& path, int program_fd, const std::string& home,
                       bool foreground, const TakeOver& all)
 {
-    auto list = memfd_with(take_over_text(all));
+    auto list = memory_file("clusterd take-over", take_over_text(all));
     if (!list) return list.error();
     const std::string list_fd = std::to_string(list->get());
     std::vector<const char*> words{"clusterd", "--take-over", list_fd.c_str(), "--home",

@@ -1,13 +1,14 @@
 #include "supervisor/daemon/upgrader.hpp"
 
 #include "ipc/base/version.hpp"
+#include "supervisor/sys/host.hpp"
+#include "supervisor/sys/memory_file.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,40 +22,10 @@ namespace cluster::supervisor {
 namespace {
 
 using boost::system::error_code;
-using ipc::fail;
-using ipc::Result;
 using ipc::UniqueFd;
 
 constexpr std::chrono::seconds kCheckLimit{10};
 constexpr std::chrono::seconds kTakeOverLimit{10}; ///< for the new guardian to say something
-
-Result<UniqueFd> file_with(ipc::System& system, const std::string& text)
-{
-    UniqueFd file{::memfd_create("clusterd state", MFD_CLOEXEC)};
-    if (!file) return fail(errno, "memfd_create");
-    for (std::size_t done = 0; done < text.size();) {
-        const auto size = system.pwrite(file.get(), text.data() + done, text.size() - done,
-                                        static_cast<off_t>(done));
-        if (!size) return std::unexpected(size.error());
-        done += *size;
-    }
-    return file;
-}
-
-std::vector<std::string> own_environment()
-{
-    std::vector<std::string> environment;
-    for (char** entry = environ; *entry; ++entry)
-        environment.emplace_back(*entry);
-    return environment;
-}
-
-std::uint64_t now_ms()
-{
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
-}
 
 bool is_version(std::string_view text)
 {
@@ -111,7 +82,7 @@ Upgrader::~Upgrader() = default;
 void Upgrader::begin(const std::string& program, const std::string& state, Answer answer)
 {
     if (check_ || pending_) return answer(std::unexpected("another upgrade is under way"));
-    const auto text = file_with(system_, state);
+    const auto text = memory_file("clusterd state", state);
     if (!text) return answer(std::unexpected(text.error().text()));
     auto output = system_.pipe();
     if (!output) return answer(std::unexpected(output.error().text()));
@@ -163,7 +134,9 @@ void Upgrader::checked(const ipc::ExitStatus& status, const std::string& output)
     limit_.async_wait([this](error_code cancelled) {
         if (cancelled || !pending_) return;
         log_.error("upgrade: the guardian does not answer: SIGKILL");
-        (void)system_.kill(::getppid(), SIGKILL); // its end makes us the guardian
+        // Its end makes us the guardian. While it is our parent the pid is nobody else's.
+        const pid_t guardian = link_.guardian();
+        if (::getppid() == guardian) (void)system_.kill(guardian, SIGKILL);
     });
 }
 
@@ -177,7 +150,7 @@ void Upgrader::concluded(const Upgrade& outcome)
 void Upgrader::guardian_gone()
 {
     if (!pending_) return;
-    pending_->since_ms = now_ms();
+    pending_->since_ms = monotonic_ms();
     pending_->reason = "the program ended before it had taken over";
     concluded(Upgrade{*pending_});
 }

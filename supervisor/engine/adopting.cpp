@@ -1,6 +1,7 @@
 // Supervisor, going on where another daemon was: rows as they were written down, descriptors by
 // their inodes, processes by pid and start time, and whatever was under way.
 #include "supervisor/engine/supervisor.hpp"
+#include "supervisor/sys/listeners.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -16,6 +17,12 @@ using boost::system::error_code;
 
 constexpr milliseconds kAskAgain{20};
 
+/// The path of a unix socket that is live leads to it already.
+bool is_done(const Listener& listener, const ipc::Error& error)
+{
+    return listener.is_unix() && error.code == std::errc::no_such_file_or_directory;
+}
+
 } // namespace
 
 void Supervisor::adopt_listener(const ipc::ListenAddress& address, const KnownListener& known,
@@ -23,11 +30,12 @@ void Supervisor::adopt_listener(const ipc::ListenAddress& address, const KnownLi
 {
     std::vector<std::pair<ipc::UniqueFd, bool>> sockets;
     for (const auto& [inode, live] : known.sockets)
-        if (ipc::UniqueFd fd = kept.take(inode)) sockets.emplace_back(std::move(fd), live);
+        sockets.emplace_back(kept.take(inode), live);
+    erase_from_group(sockets, [](const auto& socket) { return !accepts(socket.first.get()); });
     if (sockets.empty()) return; // opened anew when the app is declared
     auto listener = std::make_shared<Listener>(address, around_.keeper, std::move(sockets));
     // A daemon that was killed in between may have told the kernel more than it wrote down.
-    if (auto steered = listener->steer(); !steered)
+    if (auto steered = listener->steer(); !steered && !is_done(*listener, steered.error()))
         around_.log.error(fmt::format("{} {}", address.text, steered.error().text()));
     listeners_[address.text] = listener;
     adopted_listeners_.push_back(std::move(listener));
@@ -39,7 +47,6 @@ Worker& Supervisor::adopt(KnownWorker known, std::shared_ptr<const App> app, Kep
     auto row = std::make_unique<Worker>(around_.loop, known.record.id, std::move(app));
     Worker& worker = *row;
     static_cast<WorkerRecord&>(worker) = std::move(known.record);
-    if (worker.key == 0) worker.key = next_key_;
     next_key_ = std::max(next_key_, worker.key + 1);
     next_id_ = std::max(next_id_, worker.id + 1);
     name_files(worker);
@@ -73,8 +80,7 @@ Worker& Supervisor::adopt(KnownWorker known, std::shared_ptr<const App> app, Kep
         worker.probe_socket = std::move(probe);
     }
     // One that is about to be launched again holds the app's sockets, too.
-    const bool at_rest = worker.life.state == State::stopped || worker.life.state == State::errored;
-    if (is_node_cluster(worker.spec()) && !at_rest) join_node_cluster(worker);
+    if (is_node_cluster(worker.spec()) && !worker.at_rest()) join_node_cluster(worker);
     if (worker.alive()) {
         adopt_node(worker, known.node, kept);
         adopt_serving(worker, known.serving, kept);
@@ -86,7 +92,7 @@ Worker& Supervisor::adopt(KnownWorker known, std::shared_ptr<const App> app, Kep
 /// By pid and start time; a pid alone may be somebody else's by now.
 void Supervisor::find_process(Worker& worker, const std::optional<ProcessStat>& process)
 {
-    if (worker.pid == 0 && process) {
+    if (process) {
         worker.pid = worker.tree = process->pid;
         worker.start_time = process->start_time;
         worker.started_at = around_.clock.now();
@@ -201,11 +207,9 @@ void Supervisor::resume_stop(Worker& worker)
     if (!worker.alive()) return settle_later(worker);
     if (!worker.exit_watch) return; // its end is told in a moment
     if (worker.told) return arm_until(worker, worker.due_at);
-    if (worker.draining) worker.draining = begin_drain(worker);
-    if (worker.draining) return;
+    const milliseconds due_at = worker.due_at;
     begin_stop(worker);
-    if (worker.due_at != milliseconds{0}) return arm_until(worker, worker.due_at);
-    arm(worker, worker.spec().kill_timeout);
+    if (!worker.draining && due_at != milliseconds{0}) arm_until(worker, due_at);
 }
 
 /// Its process has ended and that is written down; the rest of its tree may be there.

@@ -132,11 +132,16 @@ void Supervisor::go_live(const App& app, const ListenSockets& sockets)
     const auto node = node_handles_.find(app.spec.name);
     if (node != node_handles_.end())
         if (const auto handles = node->second.lock()) handles->go_live();
-    for (std::size_t at = 0; at < sockets.size(); ++at) {
-        recorder_->listeners();
-        if (auto set = app.listeners[at]->make_only_live(*sockets[at]); !set)
-            around_.log.error(fmt::format("{} {}", app.spec.name, set.error().text()));
-    }
+    std::vector<Listener*> others;
+    for (std::size_t at = 0; at < sockets.size(); ++at)
+        if (app.listeners[at]->choose_only(*sockets[at])) others.push_back(app.listeners[at].get());
+    if (others.empty()) return;
+    // Once the kernel knows, nobody can tell that it was not so before.
+    recorder_->listeners();
+    recorder_->flush();
+    for (Listener* listener : others)
+        if (auto steered = listener->steer(); !steered)
+            around_.log.error(fmt::format("{} {}", app.spec.name, steered.error().text()));
 }
 
 void Supervisor::tidy_listeners()

@@ -92,16 +92,42 @@ void Supervisor::signal_all(const std::vector<ProcessStat>& processes, int signa
     }
 }
 
+/// All that one request ends is known as ending before any of it hears of that: should we be killed
+/// here, nothing was done or all of it is taken up.
+void Supervisor::stop_soon(const Worker& worker)
+{
+    if (stops_.empty()) boost::asio::post(around_.loop, [this] { begin_stops(); });
+    stops_.emplace_back(worker.key, worker.generation);
+}
+
+void Supervisor::begin_stops()
+{
+    recorder_->flush();
+    for (const auto& [key, generation] : std::exchange(stops_, {})) {
+        Worker* worker = find_row(key);
+        if (worker && worker->generation == generation && worker->tree != 0 &&
+            worker->life.state == State::stopping && !worker->tree_killed)
+            begin_stop(*worker);
+    }
+}
+
 void Supervisor::begin_stop(Worker& worker)
 {
-    if (drain_node(worker)) return;
-    ask_to_end(worker);
+    worker.draining = worker.leave == Leave::drained && begin_drain(worker);
+    if (!worker.draining) end_gracefully(worker);
+}
+
+void Supervisor::end_gracefully(Worker& worker)
+{
+    if (!drain_node(worker)) ask_to_end(worker);
+    const milliseconds limit = worker.spec().kill_timeout;
+    // While its connections are being closed from outside, it has the time for that, too.
+    arm(worker, worker.drain ? std::max(limit, worker.spec().drain_timeout) : limit);
 }
 
 /// PM2: with shutdown_with_message there is no signal at all.
 void Supervisor::ask_to_end(Worker& worker)
 {
-    recorder_->flush();
     const bool told = worker.spec().shutdown_with_message && worker.node &&
                       worker.node->send_message("\"shutdown\"");
     if (!told) signal_all(members(worker), worker.spec().kill_signal);

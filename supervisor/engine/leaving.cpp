@@ -102,8 +102,8 @@ void Supervisor::end_drain(Worker& worker)
     worker.draining = false;
     if (worker.life.state != State::stopping || worker.tree_killed) return;
     happen(worker, Event::drained);
-    begin_stop(worker);
-    arm(worker, worker.spec().kill_timeout);
+    recorder_->flush();
+    end_gracefully(worker);
 }
 
 } // namespace cluster::supervisor

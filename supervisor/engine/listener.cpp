@@ -54,12 +54,12 @@ bool Listener::has(const ListenSocket& socket) const
     return std::ranges::any_of(sockets_, [&](const auto& own) { return own.get() == &socket; });
 }
 
-ipc::Result<void> Listener::make_only_live(ListenSocket& socket)
+bool Listener::choose_only(ListenSocket& socket)
 {
-    if (socket.live) return {};
+    if (socket.live) return false;
     for (const auto& other : sockets_)
         other->live = other.get() == &socket;
-    return steer();
+    return true;
 }
 
 ipc::Result<void> Listener::set_live(ListenSocket& socket, bool live)
@@ -72,7 +72,8 @@ ipc::Result<void> Listener::set_live(ListenSocket& socket, bool live)
 ipc::Result<void> Listener::steer()
 {
     if (sockets_.size() < 2) return {};
-    if (is_unix()) return take_path(address_); // what was added last goes live, no other can
+    // What was added last goes live, no other can.
+    if (is_unix()) return sockets_.back()->live ? take_path(address_) : ipc::Result<void>{};
     std::vector<std::size_t> live;
     for (std::size_t at = 0; at < sockets_.size(); ++at)
         if (sockets_[at]->live) live.push_back(at);
@@ -92,7 +93,7 @@ bool Listener::tidy()
         }
         if (is_unix() && at + 1 == sockets_.size() && !sockets_[at]->live) drop_path(address_);
         shut_listener(sockets_[at]->fd.get());
-        sockets_[at] = sockets_.back(); // as the kernel fills the gap
+        sockets_[at] = sockets_.back(); // as erase_from_group does
         sockets_.pop_back();
     }
     if (sockets_.size() == count) return false;

@@ -53,7 +53,9 @@ public:
     }
     /// Errors: the kernel's, which then goes on as before.
     ipc::Result<void> set_live(ListenSocket& socket, bool live);
-    ipc::Result<void> make_only_live(ListenSocket& socket);
+    /// From now on it is known as the only one that is live, and `steer` makes it so. False: it
+    /// was.
+    bool choose_only(ListenSocket& socket);
     /// Closes what nobody else holds, except the last one. True when there was any.
     bool tidy();
     /// Tells the kernel once more who is live.

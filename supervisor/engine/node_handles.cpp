@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <map>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -202,9 +203,13 @@ ipc::Result<std::shared_ptr<NodeHandles>> NodeHandles::restore(boost::asio::io_c
     auto table = std::make_shared<NodeHandles>(loop, system, keeper, std::move(on_change));
     table->live_ = live;
     for (KnownGroup& group : *known) {
+        std::map<std::uint64_t, ipc::UniqueFd> sockets;
+        for (const KnownHandle& was : group.handles)
+            sockets[was.inode] = kept.take(was.inode);
+        erase_from_group(group.handles,
+                         [&](const KnownHandle& was) { return !sockets[was.inode]; });
         for (KnownHandle& was : group.handles) {
-            ipc::UniqueFd socket = kept.take(was.inode);
-            if (!socket) continue;
+            ipc::UniqueFd socket = std::move(sockets[was.inode]);
             const auto& handle = table->handles_.emplace_back(
                 std::make_shared<NodeHandle>(&keeper, std::move(was.address), std::move(socket),
                                              std::move(was.data), was.owner));
@@ -218,6 +223,14 @@ ipc::Result<std::shared_ptr<NodeHandles>> NodeHandles::restore(boost::asio::io_c
     }
     table->tidy_later();
     return table;
+}
+
+std::vector<int> NodeHandles::stream_sockets() const
+{
+    std::vector<int> sockets;
+    for (const auto& handle : handles_)
+        if (!is_datagram(handle->address.type)) sockets.push_back(handle->socket.get());
+    return sockets;
 }
 
 std::shared_ptr<NodeHandle> NodeHandles::find(std::uint64_t inode) const

@@ -123,6 +123,8 @@ public:
     get(const NodeQuery& query, const NodeOpener& opener,
         const std::vector<std::shared_ptr<NodeHandle>>& in_use);
 
+    /// Those that clients connect to.
+    [[nodiscard]] std::vector<int> stream_sockets() const;
     /// Null: there is none of this inode.
     [[nodiscard]] std::shared_ptr<NodeHandle> find(std::uint64_t inode) const;
 

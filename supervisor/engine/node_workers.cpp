@@ -29,9 +29,13 @@ ipc::Result<ipc::UniqueFd> Supervisor::open_node_channel(Worker& worker, LaunchP
         plan.environment.push_back(fmt::format("NODE_UNIQUE_ID={}", worker.instance + 1));
     plan.fds.push_back(pair->theirs.get());
     // Our end goes along, unknown to all in there: should every daemon die, there is no end of the
-    // channel to be seen, and the next daemon takes it back from here. The last one, so that no
-    // other descriptor has another number than without it.
+    // channel to be seen, and the next daemon takes it back from here. So do the sockets that it
+    // will ask for. The last ones, so that no other descriptor has another number than without.
     plan.fds.push_back(pair->ours.get());
+    if (worker.node_handles) {
+        for (const int socket : worker.node_handles->stream_sockets())
+            plan.fds.push_back(socket);
+    }
     worker.node = std::make_unique<NodeMember>(around_.loop, around_.keeper, std::move(pair->ours),
                                                worker.node_handles, node_opener(worker, identity),
                                                node_events(worker));

@@ -23,11 +23,6 @@ std::string_view name_of(ipc::Condition condition)
     std::unreachable();
 }
 
-bool is_down(const Worker& worker)
-{
-    return worker.life.state == State::stopped || worker.life.state == State::errored;
-}
-
 } // namespace
 
 Ordering::Ordering(Supervisor& supervisor, Waiting& waiting, boost::asio::io_context& loop)
@@ -40,7 +35,7 @@ void Ordering::start(Worker& worker, Event event, const std::string& cause)
     forget(worker);
     if (worker.spec().depends_on.empty()) return supervisor_.ask(worker, event, cause);
     waiting_.postpone(worker);
-    worker.waits_for = "its turn";
+    supervisor_.hold_back(worker, "its turn");
     hold({.key = worker.key, .event = event, .cause = cause, .before = nullptr});
 }
 
@@ -59,14 +54,10 @@ void Ordering::end(const std::vector<int>& ids, Event event, const std::string& 
         Worker* worker = supervisor_.find(id);
         if (!worker) continue;
         forget(*worker);
-        // All of them before the first is asked: what is under way is never half of it.
-        hold({.key = worker->key, .event = event, .cause = cause, .before = keys});
-    }
-    for (const int id : ids) {
-        Worker* worker = supervisor_.find(id);
-        if (!worker || needed.contains(worker->spec().name)) continue;
-        forget(*worker);
-        supervisor_.ask(*worker, event, cause);
+        if (needed.contains(worker->spec().name))
+            hold({.key = worker->key, .event = event, .cause = cause, .before = keys});
+        else
+            supervisor_.ask(*worker, event, cause);
     }
 }
 
@@ -75,14 +66,14 @@ void Ordering::restore(std::vector<Held> held)
     for (Held& one : held) {
         Worker* worker = supervisor_.find_row(one.key);
         if (!worker) continue;
-        if (!one.before) worker->waits_for = "its turn";
+        if (!one.before) supervisor_.hold_back(*worker, "its turn");
         hold(std::move(one));
     }
 }
 
 void Ordering::forget(Worker& worker)
 {
-    worker.waits_for.clear();
+    supervisor_.hold_back(worker, "");
     std::erase_if(held_, [&](const Held& held) { return held.key == worker.key; });
 }
 
@@ -127,7 +118,7 @@ bool Ordering::may_end(const Worker& worker, const std::set<std::uint64_t>& othe
 {
     return std::ranges::none_of(others, [&](std::uint64_t key) {
         const Worker* other = supervisor_.find_row(key);
-        return other && !is_down(*other) && other->spec().depends_on.contains(worker.spec().name);
+        return other && !other->at_rest() && other->spec().depends_on.contains(worker.spec().name);
     });
 }
 
@@ -145,7 +136,7 @@ bool Ordering::look_once()
         if (worker && held->before && !may_end(*worker, *held->before)) continue;
         if (worker && !held->before) {
             const Verdict verdict = may_start(*worker);
-            worker->waits_for = verdict.reason;
+            supervisor_.hold_back(*worker, verdict.reason);
             if (verdict.met == Met::not_yet) continue;
         }
         Held taken = std::move(*held);
@@ -159,7 +150,7 @@ bool Ordering::look_once()
 void Ordering::settle(Worker& worker, Held held)
 {
     const Verdict verdict = held.before ? Verdict{} : may_start(worker);
-    worker.waits_for.clear();
+    supervisor_.hold_back(worker, "");
     if (verdict.met == Met::never)
         waiting_.give_up(worker, "order", verdict.reason);
     else

@@ -150,9 +150,7 @@ milliseconds OutsideDrain::next_pass() const
 /// The worker and all below it; nobody when it has ended.
 std::vector<pid_t> OutsideDrain::live_processes()
 {
-    const auto root = read_stat(system_, job_.root);
-    const bool zombie = root && root->state == 'Z' && root->threads <= 1;
-    if (!root || zombie || root->start_time != job_.start_time) return {};
+    if (!lives(system_, job_.root, job_.start_time)) return {};
     return live_tree(system_, job_.root);
 }
 

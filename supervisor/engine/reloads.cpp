@@ -62,6 +62,16 @@ std::vector<Reloads::Order> Reloads::orders() const
     return all;
 }
 
+std::set<std::string> Reloads::names() const
+{
+    std::set<std::string> all;
+    for (const auto& [name, run] : runs_)
+        all.insert(name);
+    for (const auto& [name, waiting] : queued_)
+        if (!waiting.empty()) all.insert(name);
+    return all;
+}
+
 bool Reloads::running(std::string_view app_name) const
 {
     return runs_.contains(app_name);

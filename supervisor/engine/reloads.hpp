@@ -63,6 +63,8 @@ public:
 
     /// What is under way or waits, as orders for what is left to be done.
     [[nodiscard]] std::vector<Order> orders() const;
+    /// Of their apps.
+    [[nodiscard]] std::set<std::string> names() const;
     [[nodiscard]] bool any() const { return !runs_.empty() || !queued_.empty(); }
 
     /// A reload of the app is under way, or waits for its turn.

@@ -138,11 +138,11 @@ std::vector<Worker*> Supervisor::rows() const
 }
 
 /// What every new row gets, shown or hidden.
-Worker& Supervisor::prepare_row(Worker& worker, int instance, std::string unique_id)
+Worker& Supervisor::prepare_row(Worker& worker, int instance)
 {
     worker.key = next_key_++;
     worker.instance = instance;
-    worker.unique_id = unique_id.empty() ? new_unique_id(around_.system) : std::move(unique_id);
+    worker.unique_id = new_unique_id(around_.system);
     worker.created_at = around_.clock.now();
     worker.created_wall_ms = around_.clock.wall_ms();
     name_files(worker);
@@ -151,19 +151,19 @@ Worker& Supervisor::prepare_row(Worker& worker, int instance, std::string unique
     return worker;
 }
 
-Worker& Supervisor::add(std::shared_ptr<const App> app, int instance, int id, std::string unique_id)
+Worker& Supervisor::add(std::shared_ptr<const App> app, int instance, int id)
 {
     const int number = id < 0 ? next_id_ : id;
     next_id_ = std::max(next_id_, number + 1);
     auto& row = workers_[number];
     row = std::make_unique<Worker>(around_.loop, number, std::move(app));
-    return prepare_row(*row, instance, std::move(unique_id));
+    return prepare_row(*row, instance);
 }
 
 Worker& Supervisor::add_successor(const Worker& worker, std::shared_ptr<const App> app)
 {
     auto row = std::make_unique<Worker>(around_.loop, worker.id, std::move(app));
-    Worker& successor = prepare_row(*row, worker.instance, {});
+    Worker& successor = prepare_row(*row, worker.instance);
     successor.life.restarts = worker.life.restarts;
     hidden_[successor.key] = std::move(row);
     return successor;
@@ -217,6 +217,13 @@ void Supervisor::ask(Worker& worker, Event event, std::string cause, Leave leave
     happen(worker, event);
 }
 
+void Supervisor::hold_back(Worker& worker, std::string why)
+{
+    const bool other = worker.waits_for.empty() != why.empty();
+    worker.waits_for = std::move(why);
+    if (other) recorder_->row(worker); // whether it is wanted hangs on that
+}
+
 void Supervisor::reset(Worker& worker)
 {
     worker.life = supervisor::reset(worker.life);
@@ -246,8 +253,7 @@ void Supervisor::happen(Worker& worker, Event event, const Gone& gone)
         }
         around_.log.info(fmt::format("{}:{} {} -- {} --> {}", worker.spec().name, worker.id,
                                      name_of(before), name_of(event), name_of(next.next.state)));
-        if (next.next.state == State::stopped || next.next.state == State::errored)
-            leave_node_cluster(worker);
+        if (worker.at_rest()) leave_node_cluster(worker);
         if (worker.tree == 0 && next.next.state != State::launching) remove_pid_file(worker);
     }
     recorder_->row(worker);
@@ -268,11 +274,7 @@ void Supervisor::perform(Worker& worker, const Step& next)
         worker.told = false;
         worker.due_at = milliseconds{0};
         stop_serving(worker);
-        worker.draining = worker.leave == Leave::drained && begin_drain(worker);
-        if (worker.draining) break;
-        begin_stop(worker);
-        // While its connections are being closed from outside, it has the time for that, too.
-        arm(worker, worker.drain ? std::max(next.delay, worker.spec().drain_timeout) : next.delay);
+        stop_soon(worker);
         break;
     case Effect::kill_tree:
         kill_tree(worker);
@@ -312,7 +314,6 @@ void Supervisor::remove(Worker& worker)
     sampler_.forget(worker.id);
     rows_.erase(worker.key);
     recorder_->removed(worker.key);
-    recorder_->listeners();
     if (hidden_.erase(worker.key) == 0) workers_.erase(worker.id);
     tidy_listeners();
     if (workers_.empty()) next_id_ = 0; // PM2: ids start over with an empty table

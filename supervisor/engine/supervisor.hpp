@@ -84,14 +84,13 @@ public:
                   const std::optional<ProcessStat>& process);
     /// Goes on with all that was under way. How a process has ended that is not our child is told
     /// within this time, or by nobody.
-    void resume(milliseconds told_within = std::chrono::seconds{1});
+    void resume(milliseconds told_within);
     /// How a process has ended that is not our child.
     void on_ended(pid_t pid, std::uint64_t start_time, const ipc::ExitStatus& status);
     void record_to(Recorder& recorder) { recorder_ = &recorder; }
 
     /// A new row, stopped. `id` -1 takes the next free one.
-    Worker& add(std::shared_ptr<const App> app, int instance, int id = -1,
-                std::string unique_id = {});
+    Worker& add(std::shared_ptr<const App> app, int instance, int id = -1);
     /// A hidden row beside `worker` with the same id and instance number: the new half of a reload.
     Worker& add_successor(const Worker& worker, std::shared_ptr<const App> app);
     /// The successor takes its place in the table; the old row is hidden from now on. Answers it.
@@ -105,6 +104,8 @@ public:
     void ask(Worker& worker, Event event, std::string cause, Leave leave = Leave::at_once);
     /// Counters back to zero (`clusterctl reset`).
     void reset(Worker& worker);
+    /// What its app depends on is not there yet; "" nothing is waited for.
+    void hold_back(Worker& worker, std::string why);
     /// To the worker's own process only.
     ipc::Result<void> signal(Worker& worker, int signal);
 
@@ -162,7 +163,7 @@ private:
     void arm(Worker& worker, milliseconds delay);
     void arm_until(Worker& worker, milliseconds due);
     void remove(Worker& worker);
-    Worker& prepare_row(Worker& worker, int instance, std::string unique_id);
+    Worker& prepare_row(Worker& worker, int instance);
 
     // Going on where another daemon was (adopting.cpp).
     void find_process(Worker& worker, const std::optional<ProcessStat>& process);
@@ -223,7 +224,10 @@ private:
     void leave_node_cluster(Worker& worker);
 
     // Ending (ending.cpp).
+    void stop_soon(const Worker& worker);
+    void begin_stops();
     void begin_stop(Worker& worker);
+    void end_gracefully(Worker& worker);
     void ask_to_end(Worker& worker);
     void kill_tree(Worker& worker);
     void on_exit(Worker& worker);
@@ -258,6 +262,7 @@ private:
     std::map<std::string, std::weak_ptr<NodeHandles>> node_handles_;   ///< by name of the app
     Observer observer_;
     OnRemoved removed_;
+    std::vector<std::pair<std::uint64_t, unsigned>> stops_; ///< to begin: keys and generations
     std::deque<Chore> chores_;
     bool chore_posted_ = false;
     ipc::UniqueFd null_; ///< stdin of every worker

@@ -117,6 +117,11 @@ struct Worker : WorkerRecord {
 
     [[nodiscard]] const ipc::AppSpec& spec() const { return app->spec; }
     [[nodiscard]] bool alive() const { return pid != 0; }
+    /// Nothing of it runs, and nothing will by itself.
+    [[nodiscard]] bool at_rest() const
+    {
+        return life.state == State::stopped || life.state == State::errored;
+    }
 };
 
 } // namespace cluster::supervisor

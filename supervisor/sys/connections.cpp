@@ -1,6 +1,7 @@
 #include "supervisor/sys/connections.hpp"
 
 #include "ipc/base/text.hpp"
+#include "supervisor/sys/keeper.hpp"
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -183,7 +184,6 @@ CloseOutcome outcome_of(int error)
 
 std::vector<HeldSocket> sockets_held(ipc::System& system, const std::vector<pid_t>& pids)
 {
-    constexpr std::string_view kPrefix = "socket:[";
     std::vector<HeldSocket> held;
     for (const pid_t pid : pids) {
         const std::string folder = "/proc/" + std::to_string(pid) + "/fd/";
@@ -191,11 +191,9 @@ std::vector<HeldSocket> sockets_held(ipc::System& system, const std::vector<pid_
         if (!names) continue;
         for (const std::string& name : *names) {
             const auto target = system.readlink(folder + name);
-            if (!target || !target->starts_with(kPrefix)) continue;
-            const auto number = std::string_view{*target}.substr(
-                kPrefix.size(), target->size() - kPrefix.size() - 1);
+            if (!target || !target->starts_with("socket")) continue;
             const auto fd = ipc::parse_number<int>(name);
-            const auto inode = ipc::parse_number<std::uint64_t>(number);
+            const auto inode = inode_in(*target);
             if (fd && inode) held.push_back({.pid = pid, .fd = *fd, .inode = *inode});
         }
     }

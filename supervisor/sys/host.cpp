@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -156,6 +157,21 @@ void release_idle_memory()
     const auto begin = reinterpret_cast<std::uintptr_t>(&__executable_start) & ~(page - 1);
     const auto end = reinterpret_cast<std::uintptr_t>(&etext) & ~(page - 1);
     ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+std::vector<std::string> own_environment()
+{
+    std::vector<std::string> environment;
+    for (char** entry = environ; *entry; ++entry)
+        environment.emplace_back(*entry);
+    return environment;
+}
+
+std::uint64_t monotonic_ms()
+{
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
 }
 
 } // namespace cluster::supervisor

@@ -3,6 +3,10 @@
 
 #include "ipc/base/system.hpp"
 
+#include <cstdint>
+#include <string>
+#include <vector>
+
 namespace cluster::supervisor {
 
 /// CPUs that `instances: "max"` means: the affinity mask (man 2 sched_getaffinity), cut by the
@@ -12,6 +16,12 @@ int usable_cpus(ipc::System& system);
 
 /// The soft limit of open files raised to the hard one; the limit that is in force afterwards.
 unsigned long raise_open_file_limit();
+
+/// Our environment as "NAME=value".
+std::vector<std::string> own_environment();
+
+/// man 2 clock_gettime, CLOCK_MONOTONIC: the same in every process of this machine.
+std::uint64_t monotonic_ms();
 
 /// Gives back what a burst of work has left behind: free heap, and the mapped pages of our own
 /// program, most of which start-up and rare requests have touched. What is needed again is mapped

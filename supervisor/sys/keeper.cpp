@@ -1,5 +1,7 @@
 #include "supervisor/sys/keeper.hpp"
 
+#include "ipc/base/text.hpp"
+
 #include <sys/stat.h>
 
 #include <utility>
@@ -10,6 +12,15 @@ std::uint64_t inode_of(int fd)
 {
     struct stat about{};
     return ::fstat(fd, &about) == 0 ? about.st_ino : 0;
+}
+
+std::optional<std::uint64_t> inode_in(std::string_view link)
+{
+    const auto open = link.find(":[");
+    if (!link.ends_with(']') || open == link.npos) return std::nullopt;
+    const std::string_view kind = link.substr(0, open);
+    if (kind != "socket" && kind != "pipe") return std::nullopt;
+    return ipc::parse_number<std::uint64_t>(link.substr(open + 2, link.size() - open - 3));
 }
 
 Kept::Kept(Keeper& keeper, int fd) : keeper_{&keeper}, inode_{inode_of(fd)}

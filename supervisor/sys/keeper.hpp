@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <string_view>
 
 namespace cluster::supervisor {
 
@@ -23,6 +25,9 @@ public:
 
 /// Inode of a pipe, a socket or a memfd; 0 for what is no open descriptor.
 [[nodiscard]] std::uint64_t inode_of(int fd);
+
+/// Of the pipe or socket that a link in /proc/PID/fd names: "socket:[4711]".
+[[nodiscard]] std::optional<std::uint64_t> inode_in(std::string_view link);
 
 /// As long as it lives, the keeper has a duplicate. Stands beside the descriptor that it is about.
 class Kept {

@@ -313,6 +313,13 @@ ipc::Result<void> steer(int member, const std::vector<std::size_t>& indices)
     return {};
 }
 
+bool accepts(int socket)
+{
+    int on = 0;
+    socklen_t size = sizeof on;
+    return ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &on, &size) == 0 && on != 0;
+}
+
 void shut_listener(int socket)
 {
     ::shutdown(socket, SHUT_RD);

@@ -9,6 +9,8 @@
 #include "ipc/base/system.hpp"
 #include "ipc/wire/app_spec.hpp"
 
+#include <cstddef>
+#include <utility>
 #include <vector>
 
 namespace cluster::supervisor {
@@ -37,6 +39,25 @@ void drop_path(const ipc::ListenAddress& address);
 /// New connections go to the members with these indices (order of joining), at random; at least
 /// one. `member` is any socket of the group. A group that never had a second member needs none.
 ipc::Result<void> steer(int member, const std::vector<std::size_t>& indices);
+
+/// Takes those that are `gone` out of the list of a group: the last member gets the place of one
+/// that leaves, as in the kernel (net/core/sock_reuseport.c). Of several that have left without our
+/// doing nobody knows in which order; the first of the list is taken for the first.
+template <class Member, class Gone>
+void erase_from_group(std::vector<Member>& members, Gone gone)
+{
+    for (std::size_t at = 0; at < members.size();) {
+        if (!gone(members[at])) {
+            ++at;
+            continue;
+        }
+        std::swap(members[at], members.back());
+        members.pop_back();
+    }
+}
+
+/// Whether it listens.
+[[nodiscard]] bool accepts(int socket);
 
 /// Closes it for all who have it, now: a retired socket must not stay in its group because some
 /// child of a worker still holds it.

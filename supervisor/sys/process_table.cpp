@@ -21,12 +21,6 @@ namespace {
 constexpr std::size_t kStatBytes = 1024;     ///< 52 fields of at most 20 digits, and a name of 64
 constexpr std::size_t kChildrenBytes = 4096; ///< enough for 500 pids; more come by another way
 
-/// A zombie whose other threads still run (its first one has left by pthread_exit) is alive.
-bool is_dead(const ProcessStat& process)
-{
-    return (process.state == 'Z' && process.threads <= 1) || process.state == 'X';
-}
-
 bool contains(const std::vector<pid_t>& pids, pid_t pid)
 {
     return std::ranges::find(pids, pid) != pids.end();
@@ -229,6 +223,17 @@ private:
 };
 
 } // namespace
+
+bool is_dead(const ProcessStat& process)
+{
+    return (process.state == 'Z' && process.threads <= 1) || process.state == 'X';
+}
+
+bool lives(ipc::System& system, pid_t pid, std::uint64_t start_time)
+{
+    const auto now = read_stat(system, pid);
+    return now && !is_dead(*now) && now->start_time == start_time;
+}
 
 std::optional<ProcessStat> parse_stat(std::string_view text)
 {

@@ -30,6 +30,12 @@ struct ProcessStat {
 std::optional<ProcessStat> parse_stat(std::string_view text);
 ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid);
 
+/// Ended, whether or not its parent has looked. A zombie whose other threads still run (its first
+/// one has left by pthread_exit) is alive.
+[[nodiscard]] bool is_dead(const ProcessStat& process);
+/// It is still that process, and alive.
+[[nodiscard]] bool lives(ipc::System& system, pid_t pid, std::uint64_t start_time);
+
 /// How a process has ended that nobody has waited for yet; empty when it lives, is gone, or is
 /// another one by now.
 std::optional<ipc::ExitStatus> zombie_status(ipc::System& system, pid_t pid,

@@ -1,5 +1,7 @@
 #include "supervisor/sys/take_back.hpp"
 
+#include "supervisor/sys/keeper.hpp"
+
 #include <fmt/format.h>
 
 #include <fcntl.h>
@@ -12,6 +14,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace cluster::supervisor {
 namespace {
@@ -32,11 +35,6 @@ std::optional<std::string_view> variable(std::string_view block, std::string_vie
     return std::nullopt;
 }
 
-bool is_alive(const ProcessStat& process)
-{
-    return process.state != 'X' && (process.state != 'Z' || process.threads > 1);
-}
-
 /// A child between clone and exec looks like the manager that made it.
 bool on_its_way(ipc::System& system, pid_t pid, const std::string& home)
 {
@@ -46,28 +44,31 @@ bool on_its_way(ipc::System& system, pid_t pid, const std::string& home)
 
 } // namespace
 
-ipc::UniqueFd take_back(ipc::System& system, pid_t pid, std::uint64_t inode)
+std::vector<ipc::UniqueFd> take_back(ipc::System& system, pid_t pid, std::set<std::uint64_t> inodes)
 {
+    std::vector<ipc::UniqueFd> taken;
     const std::string folder = fmt::format("/proc/{}/fd", pid);
-    const std::string pipe = fmt::format("pipe:[{}]", inode);
-    const std::string socket = fmt::format("socket:[{}]", inode);
     const auto names = system.list_directory(folder);
-    if (!names) return ipc::UniqueFd{};
+    if (!names) return taken;
     for (const std::string& name : *names) {
+        if (inodes.empty()) break;
         const std::string path = folder + "/" + name;
         const auto target = system.readlink(path);
-        if (!target) continue;
-        if (*target == pipe) {
-            auto opened = system.open(path, O_RDWR | O_NONBLOCK);
-            if (opened) return std::move(*opened);
+        const auto inode = target ? inode_in(*target) : std::nullopt;
+        if (!inode || !inodes.contains(*inode)) continue;
+        ipc::UniqueFd fd;
+        if (target->starts_with("pipe")) {
+            if (auto opened = system.open(path, O_RDWR | O_NONBLOCK)) fd = std::move(*opened);
+        } else if (const auto process = system.pidfd_open(pid)) {
+            // Close-on-exec from birth.
+            fd.reset(static_cast<int>(
+                ::syscall(SYS_pidfd_getfd, process->get(), std::atoi(name.c_str()), 0)));
         }
-        if (*target != socket) continue;
-        const auto process = system.pidfd_open(pid);
-        if (!process) return ipc::UniqueFd{};
-        const long taken = ::syscall(SYS_pidfd_getfd, process->get(), std::atoi(name.c_str()), 0);
-        if (taken >= 0) return ipc::UniqueFd{static_cast<int>(taken)}; // close-on-exec from birth
+        if (!fd) continue;
+        inodes.erase(*inode);
+        taken.push_back(std::move(fd));
     }
-    return ipc::UniqueFd{};
+    return taken;
 }
 
 std::vector<MarkedProcess> find_marked(ipc::System& system, const std::string& home,
@@ -75,7 +76,7 @@ std::vector<MarkedProcess> find_marked(ipc::System& system, const std::string& h
 {
     std::vector<MarkedProcess> found;
     for (const ProcessStat& process : read_process_table(system)) {
-        if (!is_alive(process) || std::ranges::count(spared, process.pid) > 0) continue;
+        if (is_dead(process) || std::ranges::count(spared, process.pid) > 0) continue;
         for (int round = 0; round < kRounds && on_its_way(system, process.pid, home); ++round)
             std::this_thread::sleep_for(kPause);
         const auto block = system.read_file(fmt::format("/proc/{}/environ", process.pid));
@@ -88,14 +89,10 @@ std::vector<MarkedProcess> find_marked(ipc::System& system, const std::string& h
 
 void end_marked(ipc::System& system, const std::vector<MarkedProcess>& processes)
 {
-    const auto still_there = [&](const MarkedProcess& process) {
-        const auto now = read_stat(system, process.stat.pid);
-        return now && is_alive(*now) && now->start_time == process.stat.start_time;
-    };
     for (int round = 0; round < kRounds; ++round) {
         bool any = false;
         for (const MarkedProcess& process : processes) {
-            if (!still_there(process)) continue;
+            if (!lives(system, process.stat.pid, process.stat.start_time)) continue;
             any = true;
             (void)system.kill(process.stat.pid, SIGKILL);
         }

@@ -8,15 +8,18 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace cluster::supervisor {
 
-/// A descriptor of our own for the pipe or socket of this inode that `pid` has open: a pipe is
-/// opened once more, for both and not blocking; a socket is duplicated (man 2 pidfd_getfd, which
-/// needs the right to trace the process). Invalid when it has none, or we may not.
-[[nodiscard]] ipc::UniqueFd take_back(ipc::System& system, pid_t pid, std::uint64_t inode);
+/// Descriptors of our own for those pipes and sockets of these inodes that `pid` has open: a pipe
+/// is opened once more, for both and not blocking; a socket is duplicated (man 2 pidfd_getfd, which
+/// needs the right to trace the process). Those that it has not got, or that we may not have, are
+/// left out.
+[[nodiscard]] std::vector<ipc::UniqueFd> take_back(ipc::System& system, pid_t pid,
+                                                   std::set<std::uint64_t> inodes);
 
 /// A process that a daemon of this home has started, or a descendant of one.
 struct MarkedProcess {

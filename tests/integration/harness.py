@@ -29,6 +29,10 @@ BIN = pathlib.Path(os.environ.get("CLUSTER_BIN", ROOT / "build/dev/bin")).resolv
 SANITIZED = (BIN / "clusterd").exists() and b"__asan_init" in (BIN / "clusterd").read_bytes()
 WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
 
+sys.path.insert(1, str(ROOT / "tests/fault"))
+import client  # noqa: E402
+import proc  # noqa: E402
+
 
 class Output(NamedTuple):
     code: int
@@ -168,6 +172,21 @@ class ClusterTestCase(unittest.TestCase):
         """What a reading command prints with --json."""
         return json.loads(self.ctl(*args, "--json", **options).out)
 
+    def begin(self, *command):
+        """A clusterctl that the test does not wait for yet; `finish` does."""
+        process = subprocess.Popen([BIN / "clusterctl", *map(str, command)], cwd=self.dir,
+                                   env=self.environment(), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def finish(self, process, code=0):
+        """Waits for the end of a `begin`; returns its stderr."""
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, code, out + err)
+        return err
+
     def ecosystem(self, *apps, name="ecosystem.json"):
         """Writes a file that declares `apps` (dicts); returns its path."""
         path = self.dir / name
@@ -177,6 +196,30 @@ class ClusterTestCase(unittest.TestCase):
     def worker(self, name):
         """The path of a program from tests/integration/workers."""
         return str(WORKERS / name)
+
+    def about(self):
+        """What the daemon says of itself in its hello; waits until there is one that serves."""
+        def hello():
+            with contextlib.suppress(client.Broken), client.Client(self.home) as daemon:
+                daemon.call("ping")
+                return daemon.about
+        return wait_for(hello, what="a daemon that serves")
+
+    def kill_manager(self):
+        """kill -9 of it; the next one serves when this returns."""
+        before = self.about()["pid"]
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: self.about()["pid"] != before, what="another manager")
+
+    def kill_both_daemons(self, meanwhile=lambda: None):
+        """kill -9 of manager and guardian; neither sees the other's death."""
+        daemons = proc.Snapshot(self.home).daemons()
+        self.assertEqual(len(daemons), 2)
+        for number in signal.SIGSTOP, signal.SIGKILL:
+            for daemon in daemons:
+                os.kill(daemon.pid, number)
+        wait_for(lambda: not proc.Snapshot(self.home).daemons(), what="the death of both")
+        meanwhile()
 
     def processes(self):
         """Pids of everything that belongs to this test: daemon, workers, their children."""

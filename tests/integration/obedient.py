@@ -1,7 +1,5 @@
 """For tests with workers that do as they are told (workers/obeys.py), gated by files."""
-import subprocess
-
-from harness import BIN, ClusterTestCase, wait_for
+from harness import ClusterTestCase, wait_for
 
 
 class ObedientTestCase(ClusterTestCase):
@@ -51,21 +49,6 @@ class ObedientTestCase(ClusterTestCase):
     def out(self, instance=0, name="api"):
         path = self.home / f"logs/{name}-out-{instance}.log"
         return path.read_text() if path.exists() else ""
-
-    def begin(self, *command):
-        """A clusterctl that the test does not wait for yet; `finish` does."""
-        process = subprocess.Popen([BIN / "clusterctl", *map(str, command)], cwd=self.dir,
-                                   env=self.environment(), stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        return process
-
-    def finish(self, process, code=0):
-        """Waits for the end of a `begin`; returns its stderr."""
-        out, err = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, code, out + err)
-        return err
 
     def stays(self, condition, process, what):
         """`condition` holds for ten looks, and so long `process` goes on."""

@@ -98,13 +98,6 @@ class Daemon(ClusterTestCase):
         # Two daemons and three workers, whichever way they came to be.
         wait_for(lambda: len(self.processes()) == 5, what="five processes in all")
 
-    def kill_both_daemons(self):
-        for pid in self.daemons():
-            os.kill(pid, signal.SIGSTOP)  # so that neither can react to the other's death
-        for pid in self.daemons():
-            os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not self.daemons(), what="both to be dead")
-
     def start_and_lose_the_daemon(self):
         """Pid of the one worker, which runs on without anybody."""
         self.ctl("start", self.worker("sleeps.sh"), "--name", "api")

@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """doctor: all is well with a healthy daemon, and each thing that is made wrong is told."""
 import contextlib
-import os
-import signal
 import subprocess
 import unittest
 
-from harness import BIN, ClusterTestCase, is_alive, wait_for
+from harness import BIN, ClusterTestCase, wait_for
 
 
 class Doctor(ClusterTestCase):
@@ -33,6 +31,9 @@ class Doctor(ClusterTestCase):
                       "one daemon", "home", "socket"):
             self.assertEqual(verdicts.get(check), ["ok"], answer)
         self.assertEqual(answer["problems"], 0)
+        about = self.about()
+        self.assertEqual([answer["daemon"][name] for name in ("pid", "guardian_pid")],
+                         [about[name] for name in ("pid", "guardian_pid")])
         shown = self.ctl("doctor")
         self.assertIn("2 live and are ours", shown.out)
 
@@ -44,13 +45,7 @@ class Doctor(ClusterTestCase):
 
     def test_daemons_that_were_killed_are_a_problem_and_any_command_helps(self):
         self.ctl("start", self.worker("sleeps.sh"), "--name", "api")
-        about = self.json("doctor")["daemon"]
-        pids = about["pid"], about["guardian_pid"]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not any(map(is_alive, pids)), what="both to be dead")
+        self.kill_both_daemons()
         self.assertEqual(self.problems(), ["daemon"])
         self.assertEqual(self.ctl("doctor", check=False).code, 1)
         self.ctl("list")

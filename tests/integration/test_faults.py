@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Random faults against a daemon at work: tests/fault/run.py, with another seed each time.
 
-CLUSTER_FAULT_STEPS is their number (500, or 60 in a sanitized build), CLUSTER_FAULT_SEED repeats
-a run, CLUSTER_FAULT_KINDS says what happens in it: here kills between commands, of daemons and
-workers. With kills in the middle of commands and of upgrades, by hand: tests/fault/run.py.
+CLUSTER_FAULT_STEPS is their number (1,000, or 60 in a sanitized build), CLUSTER_FAULT_SEED repeats
+a run.
 """
 import os
 import random
@@ -13,16 +12,14 @@ import unittest
 
 from harness import BIN, ROOT, SANITIZED
 
-STEPS = int(os.environ.get("CLUSTER_FAULT_STEPS", "60" if SANITIZED else "500"))
+STEPS = int(os.environ.get("CLUSTER_FAULT_STEPS", "60" if SANITIZED else "1000"))
 SEED = int(os.environ.get("CLUSTER_FAULT_SEED", random.randrange(1 << 32)))
-KINDS = os.environ.get("CLUSTER_FAULT_KINDS", "strike,kill_worker,command")
 
 
 class Faults(unittest.TestCase):
-    def test_random_kills_between_commands_lose_and_double_nothing(self):
+    def test_random_kills_lose_and_double_nothing(self):
         print(f"seed {SEED}", flush=True)
-        command = [sys.executable, ROOT / "tests/fault/run.py", "--seed", SEED, "--steps", STEPS,
-                   "--only", KINDS]
+        command = [sys.executable, ROOT / "tests/fault/run.py", "--seed", SEED, "--steps", STEPS]
         done = subprocess.run(list(map(str, command)), env=os.environ | {"CLUSTER_BIN": str(BIN)})
         self.assertEqual(done.returncode, 0, "see above")
 

@@ -10,15 +10,15 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
+import time
 import unittest
 
-from harness import BIN, ROOT, SANITIZED, ClusterTestCase, is_alive, wait_for
-
-sys.path.insert(1, str(ROOT / "tests/fault"))
-import client  # noqa: E402
+from harness import BIN, SANITIZED, is_alive, wait_for
+from obedient import ObedientTestCase
+import client
 
 DISK = 1 << 20
+DELAY_MS = 1000
 
 
 def mount_privately(path):
@@ -34,28 +34,11 @@ def mount_privately(path):
     return ""
 
 
-class ResourceTestCase(ClusterTestCase):
+class ResourceTestCase(ObedientTestCase):
     def setUp(self):
         super().setUp()
         # Also where the test is skipped, and once nothing is mounted there any more.
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-
-    def rows(self):
-        return self.json("list")["processes"]
-
-    def row(self, name="api"):
-        return next(row for row in self.rows() if row["name"] == name)
-
-    def about(self):
-        def hello():
-            with contextlib.suppress(client.Broken), client.Client(self.home) as daemon:
-                daemon.call("ping")
-                return daemon.about
-        return wait_for(hello, what="the daemon's answer")
-
-    def kill_manager(self):
-        os.kill(self.about()["pid"], signal.SIGKILL)
-        self.about()
 
     def wanted(self):
         """{name: wanted} of state.json."""
@@ -100,6 +83,7 @@ class FullDisk(ResourceTestCase):
         self.ctl("stop", "goes", check=False)
         self.assertEqual(self.row("goes")["status"], "stopped")
         started = "new" in [row["name"] for row in self.rows()]
+        self.assertEqual(done.code, 0 if started else 1, done)
         self.assertEqual(self.wanted()["old"], True)  # the last good file is still whole
         self.make_space()
         expected = {"old": True, "goes": False} | ({"new": True} if started else {})
@@ -223,7 +207,7 @@ class Clock(ResourceTestCase):
 
     def test_jumps_back_and_forth_touch_no_worker_and_no_timer(self):
         self.ctl("ping", env=self.fake)
-        slow = {"name": "slow", "script": self.worker("sleeps.sh"), "restart_delay": 1000}
+        slow = {"name": "slow", "script": self.worker("sleeps.sh"), "restart_delay": DELAY_MS}
         self.ctl("start", self.ecosystem(slow))
         for offset in "+10d", "-10d", "+400d", "-3000d":
             with self.subTest(offset):
@@ -232,9 +216,12 @@ class Clock(ResourceTestCase):
                 self.assertTrue(pid)
                 self.set_back(offset)
                 self.assertEqual(self.row("slow")["pid"], pid)
+                killed_at = time.monotonic()
                 os.kill(pid, signal.SIGKILL)
-                wait_for(lambda: self.row("slow")["restarts"] == restarts + 1, deadline=10,
+                wait_for(lambda: self.row("slow")["pid"] not in (0, pid), deadline=10,
                          what="the restart, a second later")
+                self.assertGreaterEqual(time.monotonic() - killed_at, DELAY_MS / 1e3 - 0.02)
+                self.assertEqual(self.row("slow")["restarts"], restarts + 1)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import unittest
 
 from harness import BIN, ROOT, SANITIZED, ClusterTestCase, http_answer, is_alive, wait_for
 from load import Load
-
-sys.path.insert(1, str(ROOT / "tests/fault"))
-import client  # noqa: E402
+import client
+import proc
 
 KINDS = "new=8,kept=8,pipelined=4,slow=4"
 GAP_MS = 5000 if SANITIZED else 500
@@ -42,14 +40,6 @@ class UpgradeTestCase(ClusterTestCase):
         self.addCleanup(load.stop)
         return load.wait_for(3)
 
-    def about(self):
-        """The daemon's answer to hello; waits until there is one."""
-        def hello():
-            with contextlib.suppress(client.Broken), client.Client(self.home) as daemon:
-                daemon.call("ping")
-                return daemon.about
-        return wait_for(hello, what="a daemon that serves")
-
     def pids(self):
         processes = wait_for(lambda: self.ask("list"), what="the list")["processes"]
         return {row["id"]: (row["pid"], row["restarts"], row["status"]) for row in processes}
@@ -64,8 +54,7 @@ class UpgradeTestCase(ClusterTestCase):
         before = self.about()
         for name in names:
             os.kill(before[name], signal.SIGKILL)
-        wait_for(lambda: (after := self.about()) and after["pid"] != before["pid"],
-                 what="another manager")
+        wait_for(lambda: self.about()["pid"] != before["pid"], what="another manager")
         return self.about()
 
     def upgrade(self, **params):
@@ -93,15 +82,41 @@ class UpgradeTestCase(ClusterTestCase):
         self.assertFalse(set(self.before.values()) & set(self.pids().values()))
 
 
-def parent_of(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def signals_of(pid):
     """Masks of blocked, ignored and caught signals, but for real-time ones."""
     lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     return {line[:6]: int(line.split()[1], 16) & 0x7FFFFFFF for line in lines
             if line.startswith(("SigBlk", "SigIgn", "SigCgt"))}
+
+
+class KilledInBetween(UpgradeTestCase):
+    def kill_in_the_middle(self, both):
+        """Once the new guardian is there: it, and whatever manager there is."""
+        guardian = self.about()["guardian_pid"]
+        command_line = pathlib.Path(f"/proc/{guardian}/cmdline")
+        while b"--take-over" not in command_line.read_bytes():
+            pass
+        for daemon in proc.Snapshot(self.home).daemons():
+            if both or daemon.pid == guardian:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(daemon.pid, signal.SIGKILL)
+
+    def test_the_command_ends_and_says_what_is_there(self):
+        load = self.load()
+        for both in False, True, True:
+            update = self.begin("update", NEXT)
+            self.kill_in_the_middle(both)
+            said = "".join(update.communicate(timeout=20))
+            version = self.about()["version"]
+            if update.returncode == 0:
+                self.assertIn(f"-> {version},", said)
+            else:
+                self.assertRegex(said, "did not take over|the daemon was killed")
+            self.assertEqual(self.pids(), self.before)
+            self.ctl("update", str(BIN / "clusterd"))
+        load.wait_for(3)
+        result = load.stop()
+        self.assertEqual(result.failed, 0, result)
 
 
 class Deaths(UpgradeTestCase):
@@ -110,7 +125,7 @@ class Deaths(UpgradeTestCase):
         after = self.kill_and_await("guardian_pid")
         self.assertEqual(after["guardian_pid"], self.old["pid"])
         # The manager has become the guardian, so its children are still its own.
-        self.assertEqual({parent_of(worker) for worker, _, _ in self.before.values()},
+        self.assertEqual({proc.stat(worker)[0] for worker, _, _ in self.before.values()},
                          {after["guardian_pid"]})
         self.assert_untouched(load)
 
@@ -272,6 +287,31 @@ class BrokenVersions(UpgradeTestCase):
     def test_one_that_does_nothing_as_guardian(self):
         self.failed(self.script(f'[ "$1" = --check-state ] && exec {NEXT} "$@"; exec sleep 1000'),
                     "ended before it had taken over")
+
+
+class CheckState(ClusterTestCase):
+    """What an upgrade asks the other program first: whether it can go on with the state."""
+
+    def check_state(self, text):
+        path = self.dir / "state.json"
+        path.write_text(text)
+        done = subprocess.run([BIN / "clusterd", "--check-state", path], timeout=20, text=True,
+                              env=self.environment(), capture_output=True)
+        return done.returncode, done.stdout
+
+    def test_a_state_of_a_version_that_we_read_is_answered_with_ours(self):
+        ours = self.ctl("--version").out
+        recorded = (ROOT / "tests/fault/recorded/state-v1.json").read_text()
+        self.assertEqual(self.check_state(recorded.replace("@DIR@", str(self.dir))), (0, ours))
+        self.assertEqual(self.check_state('{"version":99,"readable_by":2,"workers":[]}\n'),
+                         (0, ours))
+
+    def test_one_that_we_cannot_read_is_refused_with_the_reason(self):
+        code, out = self.check_state('{"version":99,"readable_by":99,"workers":[]}\n')
+        self.assertEqual(code, 1)
+        self.assertRegex(out, r"^its version is 99, this daemon reads up to \d+\n$")
+        self.assertEqual(self.check_state("no json")[0], 1)
+        self.assertEqual(self.processes(), [])
 
 
 class Pacing(ClusterTestCase):

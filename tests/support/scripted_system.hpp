@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -34,6 +35,8 @@ public:
     int cpus = 1;
     /// The other ends of pidfds: erased, the process has ended.
     std::multimap<pid_t, ipc::UniqueFd> pidfds;
+    std::function<void(pid_t)> on_wait; ///< looks at the moment before a child is reaped
+    std::function<void()> on_kill;      ///< and before a signal is sent
 
     // What has happened.
     std::vector<std::string> calls; ///< "open /x", "kill 7 9", …
@@ -45,7 +48,10 @@ public:
         countdown_ = n;
         countdown_error_ = error;
     }
-    /// Every call whose record begins with `prefix` fails with this errno: "kill 7", "open /x".
+    /// Whether that call has come.
+    [[nodiscard]] bool has_failed() const { return countdown_ == 0; }
+    /// Every call whose record begins with `prefix` fails with this errno: "kill 7", "open /x"; 0:
+    /// no more.
     void fail_always(std::string prefix, int error) { faults_[std::move(prefix)] = error; }
 
     [[nodiscard]] int count(const std::string& prefix) const
@@ -105,6 +111,8 @@ public:
         auto file = files.extract(from);
         if (!file) return ipc::fail(ENOENT, call);
         files[to] = std::move(file.mapped());
+        for (auto& [fd, opened] : opened_)
+            if (opened.path == from) opened.path = to;
         return {};
     }
 
@@ -188,7 +196,8 @@ public:
     {
         if (const int error = enter("write")) return ipc::fail(error, "write");
         const auto file = opened_.find(fd);
-        if (file == opened_.end()) return real(::write(fd, from, size), "write");
+        if (file == opened_.end() || !is_scripted(fd))
+            return real(::write(fd, from, size), "write");
         auto& [path, at, append] = file->second;
         if (append) at = files[path].size();
         put(path, at, {static_cast<const char*>(from), size});
@@ -239,6 +248,7 @@ public:
         const std::string call = "kill " + std::to_string(pid) + " " + std::to_string(signal);
         if (const int error = enter(call)) return ipc::fail(error, call);
         if (!alive.contains(pid)) return ipc::fail(ESRCH, call);
+        if (on_kill) on_kill();
         kills.emplace_back(pid, signal);
         return {};
     }
@@ -247,6 +257,7 @@ public:
     {
         const std::string call = "wait for " + std::to_string(pid);
         if (const int error = enter(call)) return ipc::fail(error, call);
+        if (on_wait) on_wait(pid);
         const auto found = std::ranges::find(ended, pid, &decltype(ended)::value_type::first);
         if (found != ended.end()) {
             const ipc::ExitStatus status = found->second;
@@ -299,6 +310,13 @@ private:
         std::size_t at = 0;
         bool append = false;
     };
+
+    /// Else the number has become another descriptor's.
+    static bool is_scripted(int fd)
+    {
+        struct stat about{};
+        return ::fstat(fd, &about) == 0 && S_ISCHR(about.st_mode);
+    }
 
     /// "/proc/self/fd/N" of a descriptor that is a pipe.
     static bool is_real_pipe(const std::string& path)

@@ -47,3 +47,19 @@ TEST_CASE("update: the same as JSON")
                {"gap_ms", 7},
                {"workers", {{"untouched", 1}, {"changed", {1}}}}});
 }
+
+TEST_CASE("update: when nobody tells how it went, the version that serves does")
+{
+    const json begun{{"serial", 3}, {"from", "0.1.0"}, {"to", "0.1.1"}};
+    CHECK(update_text(report_update(outcome_without_word(begun, "0.1.1"), {{0, 50}}, {{0, 50}})) ==
+          "clusterd 0.1.0 -> 0.1.1, 1 worker untouched");
+    CHECK(update_text(report_update(outcome_without_word(begun, "0.1.0"), {{0, 50}}, {{0, 50}})) ==
+          "clusterd 0.1.1 did not take over: the daemon was killed in the middle of it; ask again; "
+          "clusterd 0.1.0 goes on, 1 worker untouched");
+    // It was killed before it had answered.
+    CHECK(update_text(report_update(outcome_without_word(nullptr, "0.1.0"), {}, {})) ==
+          "clusterd (new) did not take over: the daemon was killed in the middle of it; ask again; "
+          "clusterd 0.1.0 goes on, 0 workers untouched");
+    CHECK(update_json(report_update(outcome_without_word(begun, "0.1.1"), {}, {}))["gap_ms"] ==
+          nullptr);
+}

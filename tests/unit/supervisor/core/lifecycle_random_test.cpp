@@ -115,7 +115,6 @@ private:
             break;
         case ask_then_timer:
             CHECK(alive_);
-            CHECK(next.delay == spec_.kill_timeout);
             timer_ = true;
             break;
         case kill_tree:

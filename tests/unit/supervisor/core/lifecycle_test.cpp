@@ -111,19 +111,11 @@ TEST_CASE("lifecycle: each row is one transition, and every other pair changes n
                     if (row.fresh) want.next.unstable_restarts = 0;
                     if (row.fresh) want.next.previous_delay = 0ms;
                     want.effect = row.effect;
-                    if (row.effect == ask_then_timer) want.delay = 5s;
                 }
                 CHECK(step(now, event, spec, after_a_minute) == want);
             }
         }
     }
-}
-
-TEST_CASE("lifecycle: the question to end carries the app's kill timeout")
-{
-    AppSpec spec;
-    spec.kill_timeout = 1234ms;
-    CHECK(step(worker(online), stop_asked, spec).delay == 1234ms);
 }
 
 namespace {

@@ -33,6 +33,8 @@ ipc::AppSpec app(std::string name = "api")
     return spec;
 }
 
+const std::string kPath = "/home/u/.clusterctl/journal";
+
 /// A machine whose journal goes to the test in place of the guardian.
 struct Journaled : tests::Machine {
     Journaled()
@@ -40,7 +42,7 @@ struct Journaled : tests::Machine {
         auto pair = make_message_pair().value();
         guardian = std::move(pair.first);
         link = std::make_unique<GuardianLink>(loop, std::move(pair.second), log);
-        journal = std::make_unique<Journal>(loop, supervisor, *link, log);
+        journal = std::make_unique<Journal>(loop, supervisor, *link, log, kPath);
         journal->tell_under_way([this] { return under_way; });
         supervisor.record_to(*journal);
         supervisor.observe({}, [this](const Worker& worker) { removed.push_back(worker.key); });
@@ -65,6 +67,8 @@ struct Journaled : tests::Machine {
     std::string text()
     {
         hear();
+        if (const auto file = system.files.find(kPath); file != system.files.end())
+            return file->second;
         REQUIRE(kept);
         struct stat about{};
         REQUIRE(::fstat(kept.get(), &about) == 0);
@@ -232,6 +236,32 @@ TEST_CASE("journal: a process is launched only when its row says how it will be 
     CHECK(at_launch["err"] == worker.err->inode());
 }
 
+TEST_CASE("journal: of all that is asked to end at once, none is told before all is written down")
+{
+    Journaled m;
+    std::vector<Worker*> workers;
+    for (int count = 0; count < 3; ++count)
+        workers.push_back(&m.add(app()));
+    m.begin();
+    for (Worker* worker : workers) {
+        m.supervisor.ask(*worker, Event::start_asked, "test");
+        REQUIRE(m.until(*worker, State::online));
+    }
+    m.turn();
+    std::vector<std::string> at_first_kill;
+    m.system.on_kill = [&] {
+        if (!at_first_kill.empty()) return;
+        for (const auto& [key, row] : m.written()["rows"].items())
+            at_first_kill.push_back(row["record"]["life"]["state"]);
+    };
+    for (Worker* worker : workers)
+        m.supervisor.ask(*worker, Event::restart_asked, "test");
+    CHECK(m.system.kills.empty());
+    m.turn();
+    CHECK(m.system.kills.size() == 3);
+    CHECK(at_first_kill == std::vector<std::string>(3, "stopping"));
+}
+
 TEST_CASE("journal: an end is written down before it is acknowledged or reaped")
 {
     Journaled m;
@@ -242,13 +272,17 @@ TEST_CASE("journal: an end is written down before it is acknowledged or reaped")
     m.supervisor.ask(worker, Event::start_asked, "test");
     REQUIRE(m.until(worker, State::online));
     m.turn();
+    nlohmann::json at_reaping;
+    m.system.on_wait = [&](pid_t) {
+        at_reaping = m.written()["rows"][std::to_string(worker.key)]["record"];
+    };
     m.launcher.end(worker.pid, {.code = 3, .signal = 0});
     REQUIRE(m.until(worker, State::stopped));
     m.turn();
     CHECK(m.written() == m.now());
-    const auto reaped = std::ranges::find_if(
-        m.system.calls, [](const std::string& call) { return call.starts_with("wait for "); });
-    CHECK(reaped != m.system.calls.end());
+    REQUIRE(at_reaping.is_object());
+    CHECK(at_reaping["pid"] == 0);
+    CHECK(at_reaping["last_status"] == nlohmann::json{3, 0});
 
     // And of a process that somebody else has waited for: before that one may forget it.
     const EndedProcess ended{.pid = 7, .start_time = 8, .status = {}};
@@ -288,6 +322,75 @@ TEST_CASE("journal: at any moment it says what a snapshot would say")
         }
         CHECK(m.log.lines.size() > 20); // transitions: there was something to be written
         CHECK_FALSE(m.removed.empty());
+    }
+}
+
+TEST_CASE("journal: it lies in the home, as one whole file at any moment")
+{
+    Journaled m;
+    m.add(app());
+    m.begin();
+    REQUIRE(m.system.files.contains(kPath));
+    CHECK_FALSE(m.system.files.contains(kPath + ".new"));
+    const std::string first = m.system.files[kPath];
+    m.add(app());
+    m.turn();
+    CHECK(m.system.files[kPath].starts_with(first));
+    CHECK(m.system.files[kPath].size() > first.size());
+    m.journal->end();
+    m.add(app());
+    m.turn();
+    CHECK_FALSE(m.system.files.contains(kPath));
+}
+
+TEST_CASE("journal: where the disk takes nothing it lies in memory, until the disk does again")
+{
+    Journaled m;
+    m.add(app());
+    m.begin();
+    m.system.fail_always("open " + kPath + ".new", ENOSPC);
+    m.system.fail_always("write", ENOSPC);
+    m.add(app());
+    m.turn();
+    // An old file there would be taken for the truth when both daemons are killed.
+    CHECK_FALSE(m.system.files.contains(kPath));
+    CHECK(std::ranges::count_if(m.log.lines, [](const std::string& line) {
+              return line.contains("journal") && line.contains("no space left");
+          }) > 0);
+    m.system.fail_always("write", 0);
+    m.begin();
+    CHECK_FALSE(m.system.files.contains(kPath));
+    CHECK(m.written() == m.now());
+
+    m.system.fail_always("open " + kPath + ".new", 0);
+    m.add(app());
+    m.turn();
+    CHECK_FALSE(m.system.files.contains(kPath)); // it is not tried for each line
+    CHECK(m.written() == m.now());
+    m.clock.advance(ipc::milliseconds{1000});
+    m.add(app());
+    m.turn();
+    CHECK(m.system.files.contains(kPath));
+    CHECK(m.written() == m.now());
+}
+
+TEST_CASE("journal: whichever call fails, it says what a snapshot would say")
+{
+    for (int nth = 1;; ++nth) {
+        CAPTURE(nth);
+        Journaled m;
+        m.begin();
+        m.system.fail_nth(nth, ENOSPC);
+        for (int round = 0; round < 4; ++round) {
+            m.add(app());
+            m.journal->flush();
+            if (round % 2 == 1) m.begin();
+            CHECK(m.written() == m.now());
+        }
+        if (!m.system.has_failed()) {
+            CHECK(nth > 8); // two files were opened, written and renamed, and four lines written
+            break;
+        }
     }
 }
 

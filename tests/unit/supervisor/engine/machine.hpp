@@ -3,6 +3,7 @@
 #pragma once
 
 #include "supervisor/engine/supervisor.hpp"
+#include "supervisor/engine/waiting.hpp"
 #include "tests/support/manual_clock.hpp"
 #include "tests/support/scripted_system.hpp"
 #include "tests/unit/supervisor/engine/fake_keeper.hpp"
@@ -108,6 +109,11 @@ struct Machine {
         loop.restart();
         loop.poll();
     }
+    void bring_up(supervisor::Worker& worker)
+    {
+        supervisor.ask(worker, supervisor::Event::start_asked, "test");
+        REQUIRE(until(worker, supervisor::State::online));
+    }
 
 private:
     static ScriptedSystem& prepared(ScriptedSystem& system)
@@ -118,6 +124,26 @@ private:
         system.files["/proc/sys/kernel/random/uuid"] = "5f2c-0001\n";
         system.files["/proc/uptime"] = "20.00 10.00\n";
         return system;
+    }
+};
+
+/// A Machine on which something waits for workers; whoever is under test hears of them after that.
+struct WaitingMachine : Machine {
+    supervisor::Waiting waiting{supervisor, loop};
+    std::function<void(const supervisor::Worker&, supervisor::Event)> on_transition;
+    std::function<void()> on_removed;
+
+    WaitingMachine()
+    {
+        supervisor.observe(
+            [this](const supervisor::Worker& worker, supervisor::Event event) {
+                waiting.on_transition(worker, event);
+                if (on_transition) on_transition(worker, event);
+            },
+            [this](const supervisor::Worker& worker) {
+                waiting.on_removed(worker);
+                if (on_removed) on_removed();
+            });
     }
 };
 

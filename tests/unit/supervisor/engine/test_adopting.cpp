@@ -1,116 +1,22 @@
 // Supervisor, going on where another one was: one machine is left as it stands, and another one,
-// with the same processes and descriptors, adopts its rows.
+// with the same processes, adopts its rows. Pipes and sockets: test_adopting_descriptors.cpp.
 #include "supervisor/engine/supervisor.hpp"
 
-#include "tests/unit/supervisor/engine/machine.hpp"
+#include "tests/unit/supervisor/engine/heir.hpp"
 
 #include <doctest/doctest.h>
-
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <cstdint>
-#include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 using namespace cluster;
 using namespace cluster::supervisor;
+using namespace cluster::tests;
 using namespace std::chrono_literals;
-using cluster::tests::Machine;
-
-namespace {
-
-constexpr pid_t kPid = 4'999'999;
-constexpr std::uint64_t kStart = 1000;
-
-ipc::AppSpec app(std::string name = "api")
-{
-    ipc::AppSpec spec;
-    spec.name = std::move(name);
-    spec.script = "/srv/app";
-    spec.cwd = "/srv";
-    return spec;
-}
-
-/// Notes what a row was told to have known.
-struct Notes final : Recorder {
-    std::vector<std::pair<pid_t, std::uint64_t>> known;
-    std::vector<std::uint64_t> rows;
-    void row(const Worker& worker) override { rows.push_back(worker.key); }
-    void removed(std::uint64_t) override {}
-    void listeners() override {}
-    void node_handles() override {}
-    void flush() override {}
-    void end_known(pid_t pid, std::uint64_t start_time) override
-    {
-        known.emplace_back(pid, start_time);
-    }
-};
-
-/// A manager that comes after another one.
-struct Heir : Machine {
-    Notes notes;
-    KeptFds kept;
-
-    Heir() { supervisor.record_to(notes); }
-
-    /// Runs and is not our child.
-    void has_process(pid_t pid = kPid, std::uint64_t start_time = kStart)
-    {
-        tests::add_process(system, {.pid = pid, .start_time = start_time});
-        system.alive.insert(pid);
-    }
-    void ends(pid_t pid = kPid)
-    {
-        tests::remove_process(system, pid);
-        system.alive.erase(pid);
-        system.pidfds.erase(pid);
-    }
-    /// It has ended, and its parent has not waited for it yet.
-    void is_zombie(tests::FakeProcess process)
-    {
-        process.state = 'Z';
-        tests::remove_process(system, process.pid);
-        tests::add_process(system, process);
-        system.pidfds.erase(process.pid);
-    }
-    KnownWorker known(State state, bool with_process = true)
-    {
-        KnownWorker row;
-        row.record.key = 5;
-        row.record.id = 2;
-        row.record.unique_id = "5f2c-0002";
-        row.record.life.state = state;
-        row.record.created_at = clock.now();
-        if (!with_process) return row;
-        row.record.pid = row.record.tree = kPid;
-        row.record.start_time = kStart;
-        row.record.started_at = clock.now();
-        return row;
-    }
-    Worker& adopt(KnownWorker row, ipc::AppSpec spec = app(),
-                  const std::optional<ProcessStat>& process = std::nullopt)
-    {
-        auto declared = supervisor.declare(
-            std::move(spec), std::make_shared<const ipc::Environment>(ipc::Environment{}));
-        REQUIRE(declared);
-        return supervisor.adopt(std::move(row), *declared, kept, process);
-    }
-    [[nodiscard]] std::vector<int> signals(pid_t pid = kPid) const
-    {
-        std::vector<int> all;
-        for (const auto& [to, signal] : system.kills)
-            if (to == pid) all.push_back(signal);
-        return all;
-    }
-};
-
-} // namespace
 
 TEST_CASE("adopting: a row in each state, with its process, without one, and with a stranger's")
 {
@@ -470,11 +376,6 @@ TEST_CASE("adopting: new rows, keys and ids come behind those that there were")
     Worker& fresh = m.supervisor.add(adopted.app, 1);
     CHECK(fresh.key == 6);
     CHECK(fresh.id == 3);
-
-    KnownWorker nameless = m.known(State::stopped, false);
-    nameless.record.key = 0; // as version 1 had them
-    nameless.record.id = 9;
-    CHECK(m.adopt(std::move(nameless)).key == 7);
 }
 
 TEST_CASE("adopting: a half of a reload stays in nobody's list")
@@ -492,104 +393,4 @@ TEST_CASE("adopting: a half of a reload stays in nobody's list")
     REQUIRE(m.until(successor, State::online));
     m.supervisor.promote(successor);
     CHECK(m.supervisor.find(2) == &successor);
-}
-
-TEST_CASE("adopting: pipes and sockets are the same as before, and kept on")
-{
-    tests::FakeKeeper guardian;
-    KnownWorker known;
-    std::shared_ptr<const App> declared;
-    KnownListener listener;
-    KeptFds handed_over;
-    ipc::UniqueFd worker_out;
-    auto spec = app();
-    spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
-    spec.ready = ipc::ready_defaults();
-    std::string bound;
-    {
-        Machine before;
-        Worker& worker = before.add(spec);
-        before.supervisor.ask(worker, Event::start_asked, "test");
-        REQUIRE(before.until([&] { return worker.alive(); }));
-        known.record = worker;
-        known.out = worker.out->inode();
-        known.err = worker.err->inode();
-        known.probe = worker.probe_kept.inode();
-        known.sockets = {worker.sockets[0]->kept.inode()};
-        listener.address = "127.0.0.1:0";
-        listener.sockets = {{.inode = known.sockets[0], .live = true}};
-        bound = worker.app->listeners[0]->bound_address();
-        auto end = worker.out->open_for_worker();
-        REQUIRE(end);
-        worker_out = std::move(*end);
-        handed_over = before.keeper.hand_over(); // it is killed here
-    }
-    Heir m;
-    m.kept = std::move(handed_over);
-    m.has_process(known.record.pid, known.record.start_time);
-    const KnownWorker copy = known;
-    m.supervisor.adopt_listener(spec.listen[0], listener, m.kept);
-    Worker& worker = m.adopt(std::move(known), spec);
-    REQUIRE(worker.out);
-    REQUIRE(worker.err);
-    CHECK(worker.out->inode() == copy.out);
-    CHECK(worker.err->inode() == copy.err);
-    CHECK(worker.probe_kept.inode() == copy.probe);
-    CHECK(inode_of(worker.probe_socket.get()) == copy.probe);
-    REQUIRE(worker.sockets.size() == 1);
-    REQUIRE(worker.sockets[0]);
-    CHECK(inode_of(worker.sockets[0]->fd.get()) == copy.sockets[0]);
-    CHECK(worker.app->listeners[0]->bound_address() == bound);
-    CHECK(m.kept.rest().empty());
-    for (const std::uint64_t inode : {copy.out, copy.err, copy.probe, copy.sockets[0]})
-        CHECK(m.keeper.fds.contains(inode)); // for whoever comes after us
-    m.supervisor.resume(0ms);
-
-    REQUIRE(::write(worker_out.get(), "still here\n", 11) == 11);
-    CHECK(m.until([&] { return m.system.files[worker.out_path].ends_with("still here\n"); }));
-}
-
-TEST_CASE(
-    "adopting: descriptors that nobody kept are made anew, at the latest for its next process")
-{
-    Heir m;
-    m.has_process();
-    auto spec = app();
-    spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
-    KnownWorker known = m.known(State::online);
-    known.out = 111;
-    known.err = 112;
-    known.sockets = {113};
-    m.supervisor.adopt_listener(
-        spec.listen[0], {.address = "127.0.0.1:0", .sockets = {{.inode = 113, .live = true}}},
-        m.kept);
-    Worker& worker = m.adopt(std::move(known), spec);
-    m.supervisor.resume(0ms);
-    m.turn();
-    CHECK(worker.pid == kPid);
-    CHECK_FALSE(worker.out);
-    m.ends();
-    m.supervisor.on_ended(kPid, kStart, {.code = 1, .signal = 0});
-    REQUIRE(m.until([&] { return m.launcher.plans.size() == 1 && worker.alive(); }));
-    CHECK(worker.out);
-    CHECK(worker.err);
-    REQUIRE(worker.sockets.size() == 1);
-    CHECK(worker.sockets[0]);
-}
-
-TEST_CASE("adopting: an app whose sockets cannot be opened now tries again when it is launched")
-{
-    Heir m;
-    auto spec = app();
-    spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
-    const auto closed = m.supervisor.declare_closed(
-        spec, std::make_shared<const ipc::Environment>(ipc::Environment{}));
-    CHECK(closed->listeners.empty());
-    Worker& worker =
-        m.supervisor.adopt(m.known(State::launching, false), closed, m.kept, std::nullopt);
-    m.supervisor.resume(0ms);
-    REQUIRE(m.until(worker, State::online));
-    REQUIRE(worker.app->listeners.size() == 1);
-    REQUIRE(worker.sockets.size() == 1);
-    CHECK(worker.sockets[0]);
 }

@@ -16,9 +16,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Fixture = MemberFixture;
-
-struct Alone : Fixture {
+struct Alone : MemberFixture {
     Alone() { start(nullptr); }
 };
 
@@ -71,7 +69,7 @@ TEST_CASE_FIXTURE(InCluster, "node member: what it calls may destroy it")
                               "\"addressType\":4}\n"}};
     for (const auto& row : rows) {
         CAPTURE(row.name);
-        Fixture one;
+        MemberFixture one;
         const auto destroy = [&one, count = std::make_shared<int>()] {
             one.member.reset();
             ++*count; // of what it holds itself nothing may be gone
@@ -230,7 +228,8 @@ TEST_CASE_FIXTURE(InCluster, "node member: in a drain it is still known what it 
     CHECK(member->tcp_ports() == Ports{4001});
 }
 
-TEST_CASE_FIXTURE(Fixture, "node member: a declared socket listens, is known and is drained too")
+TEST_CASE_FIXTURE(MemberFixture,
+                  "node member: a declared socket listens, is known and is drained too")
 {
     declare();
     start_in_cluster();
@@ -242,7 +241,8 @@ TEST_CASE_FIXTURE(Fixture, "node member: a declared socket listens, is known and
     CHECK(member->drain(kLong, [] {}));
 }
 
-TEST_CASE_FIXTURE(Fixture, "node member: a declared socket is the worker's own and goes with it")
+TEST_CASE_FIXTURE(MemberFixture,
+                  "node member: a declared socket is the worker's own and goes with it")
 {
     declare();
     const auto handles = std::make_shared<NodeHandles>(loop, system, keeper);

@@ -137,12 +137,16 @@ TEST_CASE_FIXTURE(Fixture, "node handles: a reload is gone on with by the next m
     }
     SUBCASE("when it was written down and the kernel was not told")
     {
+        bool looked = false;
         look = [&] { // go_live is cut short here
+            looked = true;
             const auto next = restored(*this, last(), kept, next_keeper);
             CHECK(next->live_generation() == 1);
             CHECK(gets_connections(*new_one));
         };
         handles->go_live();
+        CHECK(looked);
+        look = {};
     }
     SUBCASE("when it is over")
     {

@@ -14,11 +14,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Fixture = MemberFixture;
-
 /// A manager that is killed at any time: it is never run again, and the next one goes on from what
 /// was written down.
-struct Killed : Fixture {
+struct Killed : MemberFixture {
     boost::asio::io_context first_loop;
     nlohmann::json last_handles;
     std::shared_ptr<NodeHandles> handles = std::make_shared<NodeHandles>(
@@ -129,12 +127,10 @@ TEST_CASE_FIXTURE(Killed, "node member: an answer that was not given is given by
             first_loop.run_one();
     }
     if (last_handles.is_null()) last_handles = handles->saved();
-    const auto sockets_before = last_handles["groups"].size();
     kill();
-    (void)hear();
+    CHECK(hear().handles >= 1); // perhaps the first one's too
     settle();
     CHECK(next_handles->saved()["groups"].size() == 1);
-    CHECK(sockets_before <= 1);
     say(kTaken + kTaken + listening({}));
     CHECK(member->listens());
     CHECK(member->drain(kLong, [] {}));
@@ -221,7 +217,7 @@ TEST_CASE_FIXTURE(Killed, "node member: it is drained though its socket was not 
     CHECK(hear().text == kDisconnect);
 }
 
-TEST_CASE_FIXTURE(Fixture, "node member: a declared socket is known to the next manager too")
+TEST_CASE_FIXTURE(MemberFixture, "node member: a declared socket is known to the next manager too")
 {
     declare();
     start_in_cluster();

@@ -21,23 +21,15 @@ using namespace std::chrono_literals;
 namespace {
 
 /// `db`, and `api` that depends on it.
-struct Ordered : tests::Machine {
-    Waiting waiting{supervisor, loop};
+struct Ordered : tests::WaitingMachine {
     Ordering ordering{supervisor, waiting, loop};
     Worker& db = add(app("db"));
     Worker& api = add(app("api", {{"db", ipc::Condition::started}}));
 
     Ordered()
     {
-        supervisor.observe(
-            [this](const Worker& worker, Event event) {
-                waiting.on_transition(worker, event);
-                ordering.on_change();
-            },
-            [this](const Worker& worker) {
-                waiting.on_removed(worker);
-                ordering.on_change();
-            });
+        on_transition = [this](const Worker&, Event) { ordering.on_change(); };
+        on_removed = [this] { ordering.on_change(); };
     }
     static ipc::AppSpec app(std::string name, std::map<std::string, ipc::Condition> depends_on = {})
     {
@@ -51,11 +43,6 @@ struct Ordered : tests::Machine {
     {
         for (int turns = 0; turns < 5; ++turns)
             turn();
-    }
-    void bring_up(Worker& worker)
-    {
-        supervisor.ask(worker, Event::start_asked, "test");
-        REQUIRE(until(worker, State::online));
     }
 };
 

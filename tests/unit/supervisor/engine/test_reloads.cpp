@@ -20,19 +20,15 @@ using namespace std::chrono_literals;
 namespace {
 
 /// Two workers of an app, up.
-struct Reloading : tests::Machine {
-    Waiting waiting{supervisor, loop};
+struct Reloading : tests::WaitingMachine {
     Reloads reloads{supervisor, waiting, loop};
     std::vector<std::optional<WaitFailure>> results;
 
     explicit Reloading(bool listens)
     {
-        supervisor.observe(
-            [this](const Worker& worker, Event event) {
-                waiting.on_transition(worker, event);
-                reloads.on_transition(worker, event);
-            },
-            [this](const Worker& worker) { waiting.on_removed(worker); });
+        on_transition = [this](const Worker& worker, Event event) {
+            reloads.on_transition(worker, event);
+        };
         ipc::AppSpec spec;
         spec.name = "api";
         spec.kill_timeout = 1h;
@@ -41,10 +37,8 @@ struct Reloading : tests::Machine {
         if (listens) spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
         Worker& first = add(spec);
         Worker& second = supervisor.add(first.app, 1);
-        for (Worker* worker : {&first, &second}) {
-            supervisor.ask(*worker, Event::start_asked, "test");
-            REQUIRE(until(*worker, State::online));
-        }
+        bring_up(first);
+        bring_up(second);
     }
     void reload(std::string cause, std::vector<int> ids, std::shared_ptr<const App> app = nullptr)
     {

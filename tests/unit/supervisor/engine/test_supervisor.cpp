@@ -123,6 +123,7 @@ TEST_CASE("supervisor: what is deaf to its kill signal gets SIGKILL after kill_t
     REQUIRE(launched(m, worker));
     const pid_t pid = worker.pid;
     m.supervisor.ask(worker, Event::stop_asked, "test");
+    m.turn();
     CHECK(m.system.kills == std::vector<std::pair<pid_t, int>>{{pid, SIGTERM}});
     REQUIRE(m.until([&] { return m.system.kills.size() == 2; }));
     CHECK(m.system.kills.back() == std::pair{pid, SIGKILL});

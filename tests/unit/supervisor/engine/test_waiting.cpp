@@ -18,17 +18,9 @@ using namespace std::chrono_literals;
 namespace {
 
 /// One wait about some workers, and what came of it.
-struct Waited : tests::Machine {
-    Waiting waiting{supervisor, loop};
+struct Waited : tests::WaitingMachine {
     std::optional<WaitResult> result;
     std::vector<std::pair<int, std::string>> progress; ///< done so far, status
-
-    Waited()
-    {
-        supervisor.observe(
-            [this](const Worker& worker, Event event) { waiting.on_transition(worker, event); },
-            [this](const Worker& worker) { waiting.on_removed(worker); });
-    }
 
     static ipc::AppSpec app()
     {
@@ -50,12 +42,6 @@ struct Waited : tests::Machine {
     }
     void ask(Worker& worker, Event event, Goal goal) { ask(std::vector{&worker}, event, goal); }
 
-    /// Up, by the long way.
-    void bring_up(Worker& worker)
-    {
-        supervisor.ask(worker, Event::start_asked, "test");
-        REQUIRE(until(worker, State::online));
-    }
     bool done()
     {
         return until([this] { return result.has_value(); });

@@ -91,6 +91,13 @@ struct Marking : Scratch {
     }
 };
 
+ipc::UniqueFd take_one(ipc::System& system, pid_t pid, std::uint64_t inode)
+{
+    auto taken = take_back(system, pid, {inode});
+    CHECK(taken.size() <= 1);
+    return taken.empty() ? ipc::UniqueFd{} : std::move(taken.front());
+}
+
 } // namespace
 
 TEST_CASE("take back: a pipe that only somebody else holds is open again for both, not blocking")
@@ -106,7 +113,7 @@ TEST_CASE("take back: a pipe that only somebody else holds is open again for bot
     write.reset();
 
     ipc::LinuxSystem system;
-    const ipc::UniqueFd back = take_back(system, holder.pid(), inode);
+    const ipc::UniqueFd back = take_one(system, holder.pid(), inode);
     REQUIRE(back);
     CHECK(inode_of(back.get()) == inode);
     const int flags = ::fcntl(back.get(), F_GETFL);
@@ -133,7 +140,7 @@ TEST_CASE("take back: a socket is the same one, with what waits in it and its ot
     held.reset();
 
     ipc::LinuxSystem system;
-    const ipc::UniqueFd back = take_back(system, holder.pid(), inode);
+    const ipc::UniqueFd back = take_one(system, holder.pid(), inode);
     REQUIRE(back);
     CHECK(inode_of(back.get()) == inode);
     CHECK((::fcntl(back.get(), F_GETFD) & FD_CLOEXEC) != 0);
@@ -150,22 +157,22 @@ TEST_CASE("take back: what it has not, or who is not there, gives nothing")
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     const ipc::UniqueFd one{pair[0]};
     const ipc::UniqueFd other{pair[1]};
-    CHECK_FALSE(take_back(system, holder.pid(), inode_of(one.get())));
-    CHECK_FALSE(take_back(system, holder.pid(), 0));
-    CHECK_FALSE(take_back(system, 5'000'000, inode_of(one.get()))); // no such process
+    CHECK_FALSE(take_one(system, holder.pid(), inode_of(one.get())));
+    CHECK_FALSE(take_one(system, holder.pid(), 0));
+    CHECK_FALSE(take_one(system, 5'000'000, inode_of(one.get()))); // no such process
 }
 
 TEST_CASE("take back: a descriptor that goes meanwhile, and one that we may not have")
 {
     ScriptedSystem system;
     system.links["/proc/7/fd/3"] = "pipe:[55]";
-    CHECK_FALSE(take_back(system, 7, 55)); // no longer there to be opened
+    CHECK_FALSE(take_one(system, 7, 55)); // no longer there to be opened
     system.links["/proc/7/fd/4"] = "socket:[66]";
-    CHECK_FALSE(take_back(system, 7, 66)); // the process is gone
-    CHECK_FALSE(take_back(system, 7, 5));  // not the beginning of another number
+    CHECK_FALSE(take_one(system, 7, 66)); // the process is gone
+    CHECK_FALSE(take_one(system, 7, 5));  // not the beginning of another number
     system.fail_always("list directory /proc/7/fd", EACCES);
     system.alive.insert(7);
-    CHECK_FALSE(take_back(system, 7, 66));
+    CHECK_FALSE(take_one(system, 7, 66));
 }
 
 TEST_CASE("find marked: processes of this home and their descendants, by whose mark they carry")
