@@ -40,8 +40,11 @@ bool still_runs(ipc::System& system, const WorkerRecord& record)
 bool may_have_unseen(const SavedWorker& row, ipc::System& system, bool from_journal)
 {
     const WorkerRecord& record = row.known.record;
-    if (from_journal)
-        return record.life.state == State::launching && record.pid == 0 && record.tree == 0;
+    if (from_journal) {
+        const bool was_launched = record.pid != 0 && record.start_time == 0; // it says not which
+        return was_launched ||
+               (record.life.state == State::launching && record.pid == 0 && record.tree == 0);
+    }
     return row.wanted && !still_runs(system, record);
 }
 
@@ -63,15 +66,6 @@ std::map<std::uint64_t, ProcessStat> find_unseen(const SavedState& state, ipc::S
         if (root != marked.end()) unseen.emplace(key, root->stat);
     }
     return unseen;
-}
-
-/// Messages that were sent to a daemon that is dead are not sent again: whoever still had to say
-/// that it is ready counts as if it had. What Node workers say waits in their channel.
-void assume_said(SavedState& state)
-{
-    for (auto& [key, row] : state.workers)
-        if (row.known.serving.is_object() && row.known.node.is_null())
-            row.known.serving["message"] = false;
 }
 
 /// What the row knew of its process is over: it has another one.
@@ -119,7 +113,6 @@ void Control::restore(GuardianLink::HandedOver handed)
                                    "list: left alone",
                                    process.stat.pid));
         find_kept(*state, unseen, handed.fds);
-        assume_said(*state);
     }
     const Apps apps = declare_saved(*state, handed.fds);
     adopt_rows(*state, apps, handed.fds, unseen);

@@ -1,5 +1,6 @@
 // Supervisor, going on where another daemon was: rows as they were written down, descriptors by
 // their inodes, processes by pid and start time, and whatever was under way.
+#include "supervisor/engine/node_saved.hpp"
 #include "supervisor/engine/supervisor.hpp"
 #include "supervisor/sys/listeners.hpp"
 
@@ -98,8 +99,8 @@ void Supervisor::find_process(Worker& worker, const std::optional<ProcessStat>& 
         worker.started_at = around_.clock.now();
         worker.started_wall_ms = around_.clock.wall_ms();
     }
-    if (worker.pid == 0) return;
     worker.adopted = true;
+    if (worker.pid == 0) return;
     auto pidfd = around_.system.pidfd_open(worker.pid);
     const auto about = read_stat(around_.system, worker.pid);
     // The pidfd first: what is read after it is of that process, or of nobody.
@@ -140,11 +141,15 @@ void Supervisor::adopt_serving(Worker& worker, const nlohmann::json& saved, Kept
     if (!identity) return around_.log.error(identity.error().text());
     worker.serving = make_serving(worker);
     read_output(worker);
+    // What Node workers say waits in their channel.
+    const bool heard = worker.node || std::ranges::all_of(kept_inodes(saved), [&](auto inode) {
+                           return kept.rest().contains(inode);
+                       });
     auto resumed =
         worker.serving->resume(saved, kept,
                                {.ready = means_of(worker, worker.spec().ready, *identity),
                                 .health = means_of(worker, worker.spec().health, *identity)},
-                               worker.must_listen, worker.life.state == State::online);
+                               worker.must_listen, worker.life.state == State::online, heard);
     if (!resumed)
         around_.log.error(
             fmt::format("{}:{} {}", worker.spec().name, worker.id, resumed.error().text()));
@@ -257,7 +262,7 @@ std::optional<ipc::ExitStatus> Supervisor::exit_status(Worker& worker)
     const milliseconds now = around_.clock.now();
     if (worker.ended_since == milliseconds{0}) worker.ended_since = now;
     const auto about = read_stat(around_.system, worker.pid);
-    const bool reaped = !about || about->start_time != worker.start_time;
+    const bool reaped = about ? about->start_time != worker.start_time : is_gone(about.error());
     if (reaped && now - worker.ended_since >= told_within_) return ipc::kUnknownExit;
     worker.sweep.expires_after(kAskAgain);
     worker.sweep.async_wait(

@@ -71,9 +71,21 @@ std::vector<pid_t> Supervisor::familiar() const
     return pids;
 }
 
-std::vector<ProcessStat> Supervisor::members(const Worker& worker)
+/// Of a child of ours that nobody has waited for: its pid is its own. Tried again when it is needed
+/// (for want of descriptors it cannot be read).
+void Supervisor::learn_start_time(Worker& worker)
+{
+    if (worker.start_time != 0 || !worker.alive() || worker.adopted) return;
+    if (const auto about = read_stat(around_.system, worker.pid)) {
+        worker.start_time = about->start_time;
+        recorder_->row(worker);
+    }
+}
+
+std::vector<ProcessStat> Supervisor::members(Worker& worker)
 {
     if (worker.tree == 0) return {};
+    learn_start_time(worker);
     if (worker.spec().treekill)
         return tree_of(around_.system, process_table(), root_of(worker), around_.reapers,
                        familiar());
@@ -189,8 +201,10 @@ void Supervisor::record_exit(Worker& worker, const ipc::ExitStatus& status)
 /// The worker's own process has ended; `gone` happens when nothing of its tree is left.
 void Supervisor::settle_exit(Worker& worker)
 {
-    const bool look = worker.spec().treekill && may_have_survivors(around_.system, root_of(worker),
-                                                                   around_.reapers, familiar());
+    // Orphans of one from before us may be with a guardian that is dead, or with pid 1.
+    const bool look = worker.spec().treekill &&
+                      (worker.adopted || may_have_survivors(around_.system, root_of(worker),
+                                                            around_.reapers, familiar()));
     std::vector<ProcessStat> left = look ? members(worker) : std::vector<ProcessStat>{};
     if (look && left.empty()) {
         table_fresh_ = false; // it may be older than the exit

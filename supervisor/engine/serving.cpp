@@ -112,7 +112,7 @@ std::optional<Serving::Past> Serving::read(const json& saved)
 }
 
 ipc::Result<void> Serving::resume(const json& saved, KeptFds& kept, Means means, bool must_listen,
-                                  bool is_ready)
+                                  bool is_ready, bool heard)
 {
     const auto past = read(saved);
     if (!past) return ipc::fail(EINVAL, "what is saved of a worker's readiness");
@@ -137,6 +137,7 @@ ipc::Result<void> Serving::resume(const json& saved, KeptFds& kept, Means means,
         need_all(must_listen);
     }
     ready_ = is_ready;
+    if (!heard) needs_message_ = false;
     if (is_ready) needs_message_ = needs_answer_ = needs_listening_ = false;
     begin(std::move(means));
     if (is_ready) begin_health();

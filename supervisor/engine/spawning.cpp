@@ -141,8 +141,8 @@ void Supervisor::spawn(Worker& worker)
     worker.started_at = around_.clock.now();
     worker.started_wall_ms = around_.clock.wall_ms();
     worker.last_status.reset();
-    const auto about = read_stat(around_.system, worker.pid);
-    worker.start_time = about ? about->start_time : 0;
+    worker.start_time = 0;
+    learn_start_time(worker);
     recorder_->row(worker);
     write_pid_file(worker);
     worker.exit_watch.emplace(around_.loop, launched->pidfd.get());

@@ -235,7 +235,8 @@ private:
     void settle_exit(Worker& worker);
     void sweep_later(Worker& worker);
     std::vector<pid_t> familiar() const;
-    std::vector<ProcessStat> members(const Worker& worker);
+    std::vector<ProcessStat> members(Worker& worker);
+    void learn_start_time(Worker& worker);
     void signal_all(const std::vector<ProcessStat>& processes, int signal);
     const std::vector<ProcessStat>& process_table();
 

@@ -33,24 +33,6 @@ std::vector<pid_t> sorted(std::vector<pid_t> pids)
     return pids;
 }
 
-/// Whether a process is between two programs. The kernel shows an empty environment then; otherwise
-/// it knows where the environment ends, also that of a program that was given an empty one.
-bool is_in_exec(ipc::System& system, pid_t pid)
-{
-    std::array<char, 32> path;
-    std::snprintf(path.data(), path.size(), "/proc/%d/stat", pid);
-    std::array<char, kStatBytes> buffer;
-    const auto size = system.read_small(path.data(), buffer);
-    std::string_view text{buffer.data(), size.value_or(0)};
-    text.remove_prefix(std::min(text.rfind(") ") + 1, text.size())); // npos + 1 is 0
-    std::string_view word = ipc::next_word(text); // number 3 of man 5 proc, stat: the state
-    if (word == "Z" || word == "X") return false; // it has ended meanwhile
-    constexpr int kEnvEnd = 51;
-    for (int number = 4; number <= kEnvEnd; ++number)
-        word = ipc::next_word(text);
-    return word == "0";
-}
-
 /// The block of "NAME=value" strings, each ended by a zero byte; "" when it may not be read.
 std::string environment_of(ipc::System& system, pid_t pid)
 {
@@ -224,15 +206,38 @@ private:
 
 } // namespace
 
+bool is_in_exec(ipc::System& system, pid_t pid)
+{
+    std::array<char, 32> path;
+    std::snprintf(path.data(), path.size(), "/proc/%d/stat", pid);
+    std::array<char, kStatBytes> buffer;
+    const auto size = system.read_small(path.data(), buffer);
+    std::string_view text{buffer.data(), size.value_or(0)};
+    text.remove_prefix(std::min(text.rfind(") ") + 1, text.size())); // npos + 1 is 0
+    std::string_view word = ipc::next_word(text); // number 3 of man 5 proc, stat: the state
+    if (word == "Z" || word == "X") return false; // it has ended meanwhile
+    constexpr int kEnvEnd = 51;
+    for (int number = 4; number <= kEnvEnd; ++number)
+        word = ipc::next_word(text);
+    return word == "0";
+}
+
 bool is_dead(const ProcessStat& process)
 {
     return (process.state == 'Z' && process.threads <= 1) || process.state == 'X';
 }
 
+bool is_gone(const ipc::Error& error)
+{
+    return error.code == std::errc::no_such_file_or_directory ||
+           error.code == std::errc::no_such_process;
+}
+
 bool lives(ipc::System& system, pid_t pid, std::uint64_t start_time)
 {
     const auto now = read_stat(system, pid);
-    return now && !is_dead(*now) && now->start_time == start_time;
+    if (!now) return !is_gone(now.error());
+    return !is_dead(*now) && now->start_time == start_time;
 }
 
 std::optional<ProcessStat> parse_stat(std::string_view text)

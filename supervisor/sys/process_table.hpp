@@ -33,7 +33,13 @@ ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid);
 /// Ended, whether or not its parent has looked. A zombie whose other threads still run (its first
 /// one has left by pthread_exit) is alive.
 [[nodiscard]] bool is_dead(const ProcessStat& process);
-/// It is still that process, and alive.
+/// Whether it is between two programs. The kernel shows an empty environment then; otherwise it
+/// knows where the environment ends, also that of a program that was given an empty one. Where the
+/// environment may not be read, this says nothing.
+[[nodiscard]] bool is_in_exec(ipc::System& system, pid_t pid);
+/// Whether `read_stat` says that there is no such process; other errors say nothing about it.
+[[nodiscard]] bool is_gone(const ipc::Error& error);
+/// It is still that process, and alive; true when nobody can tell, for want of descriptors.
 [[nodiscard]] bool lives(ipc::System& system, pid_t pid, std::uint64_t start_time);
 
 /// How a process has ended that nobody has waited for yet; empty when it lives, is gone, or is

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <optional>
@@ -40,6 +41,22 @@ bool on_its_way(ipc::System& system, pid_t pid, const std::string& home)
 {
     const auto line = system.read_file(fmt::format("/proc/{}/cmdline", pid));
     return line && line->contains(std::string{"--manager\0--home\0", 17} + home + '\0');
+}
+
+/// Once it is neither before its exec nor in it; "" when it may not be read.
+std::string settled_environment(ipc::System& system, pid_t pid, const std::string& home)
+{
+    const std::string path = fmt::format("/proc/{}/environ", pid);
+    for (int round = 0; round < kRounds; ++round) {
+        if (!on_its_way(system, pid, home)) {
+            const auto block = system.read_file(path);
+            // One that may not be read is nobody of ours, or a thread of the kernel.
+            if (!block) return {};
+            if (!block->empty() || !is_in_exec(system, pid)) return *block;
+        }
+        std::this_thread::sleep_for(kPause);
+    }
+    return {};
 }
 
 } // namespace
@@ -77,12 +94,13 @@ std::vector<MarkedProcess> find_marked(ipc::System& system, const std::string& h
     std::vector<MarkedProcess> found;
     for (const ProcessStat& process : read_process_table(system)) {
         if (is_dead(process) || std::ranges::count(spared, process.pid) > 0) continue;
-        for (int round = 0; round < kRounds && on_its_way(system, process.pid, home); ++round)
-            std::this_thread::sleep_for(kPause);
-        const auto block = system.read_file(fmt::format("/proc/{}/environ", process.pid));
-        if (!block || variable(*block, "CLUSTER_HOME") != home) continue;
-        const auto mark = variable(*block, "unique_id");
-        if (mark) found.push_back({.stat = process, .unique_id = std::string{*mark}});
+        const std::string block = settled_environment(system, process.pid, home);
+        if (variable(block, "CLUSTER_HOME") != home) continue;
+        const auto mark = variable(block, "unique_id");
+        // Again: it may have got its own session meanwhile.
+        const auto now = mark ? read_stat(system, process.pid) : ipc::fail(ESRCH, "");
+        if (now && now->start_time == process.start_time)
+            found.push_back({.stat = *now, .unique_id = std::string{*mark}});
     }
     return found;
 }

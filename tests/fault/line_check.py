@@ -1,4 +1,8 @@
-"""Whether the log files of writes_lines.py hold every line once and in order, run by run."""
+"""Whether the log files of writes_lines.py hold every line once and in order, run by run.
+
+In a file that several workers share, a kill in the middle of a write may leave a line in two parts
+with others between them: then both have to be there, and to make that line.
+"""
 
 import re
 import time
@@ -8,6 +12,7 @@ import proc
 from writes_lines import COUNTS, STREAMS, line
 
 DEADLINE_S = 10
+SHARED = ("lines-out", "lines-error")  # files of the app `lines` that have several writers
 
 
 @dataclass
@@ -27,6 +32,7 @@ class LineCheck:
         self.longest = longest
         self.files = {}  # by path: (file, stream, start of a line that is not whole yet)
         self.runs = {}
+        self.halves = {}  # by path: begins of lines whose ends are still to come
         self.finished = set()
         self.lines = 0
 
@@ -88,13 +94,20 @@ class LineCheck:
         *lines, rest = (rest + file.read()).split(b"\n")
         self.files[path] = (file, at, rest)
         self.lines += len(lines)
-        return filter(None, (self._fault_in(text, at, killed) for text in lines))
+        return filter(None, (self._fault_in(text, path, at, killed) for text in lines))
 
-    def _fault_in(self, text, at, killed):
-        name = text.partition(b" ")[0].decode(errors="replace")
+    def _fault_in(self, text, path, at, killed):
+        halves = self.halves.setdefault(path, [])
+        if half := next((it for it in halves if self._is_next(it + text, at)), None):
+            halves.remove(half)
+            self.runs[name_in(half + text)].seen[at] += 1
+            return None
+        name = name_in(text)
         if not re.fullmatch("[0-9]+-[0-9a-f]+", name) or not (self.progress / name).exists():
             # Cut within the name of its run, unless it is no line of a run at all.
             begun = name and any(it.name.startswith(name) for it in self.progress.iterdir())
+            if begun:
+                halves.append(text)
             return None if begun else f"a strange line {shorten(text)}"
         run = self.runs.setdefault(name, Run([0, 0]))
         wanted = line(name, STREAMS[at], run.seen[at], self.longest)
@@ -104,8 +117,22 @@ class LineCheck:
         if wanted.startswith(text) and not run.cut and pid_of(name) in killed:
             run.cut = True
             return None
+        if wanted.startswith(text) and not run.cut and path.stem in SHARED:
+            halves.append(text)
+            return None
         return (f"run {name}, line {run.seen[at]}: {shorten(text)} instead of {shorten(wanted)}"
                 + (", after it was cut" if run.cut else ""))
+
+
+    def _is_next(self, text, at):
+        """The line that comes next in its run."""
+        run = self.runs.get(name_in(text))
+        return run and not run.cut and text == line(name_in(text), STREAMS[at], run.seen[at],
+                                                    self.longest)
+
+
+def name_in(text):
+    return text.partition(b" ")[0].decode(errors="replace")
 
 
 def pid_of(run):

@@ -1,15 +1,8 @@
-#include "supervisor/daemon/journal.hpp"
-
-#include "supervisor/sys/fd_passing.hpp"
-#include "tests/unit/supervisor/daemon/shown_state.hpp"
-#include "tests/unit/supervisor/engine/machine.hpp"
+#include "tests/unit/supervisor/daemon/journaled.hpp"
 
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
-
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -21,88 +14,14 @@
 using namespace cluster;
 using namespace cluster::supervisor;
 using namespace std::chrono_literals;
-using cluster::tests::shown;
+using cluster::tests::Journaled;
 
 namespace {
 
 ipc::AppSpec app(std::string name = "api")
 {
-    ipc::AppSpec spec;
-    spec.name = std::move(name);
-    spec.kill_timeout = 1h;
-    return spec;
+    return Journaled::app(std::move(name));
 }
-
-const std::string kPath = "/home/u/.clusterctl/journal";
-
-/// A machine whose journal goes to the test in place of the guardian.
-struct Journaled : tests::Machine {
-    Journaled()
-    {
-        auto pair = make_message_pair().value();
-        guardian = std::move(pair.first);
-        link = std::make_unique<GuardianLink>(loop, std::move(pair.second), log);
-        journal = std::make_unique<Journal>(loop, supervisor, *link, log, kPath);
-        journal->tell_under_way([this] { return under_way; });
-        supervisor.record_to(*journal);
-        supervisor.observe({}, [this](const Worker& worker) { removed.push_back(worker.key); });
-    }
-    ~Journaled() { supervisor.record_to(nobody); }
-
-    /// Hears all that was said to the guardian.
-    void hear()
-    {
-        link->flush();
-        while (auto received = receive_message(guardian.get())) {
-            if (received->bytes.empty()) break;
-            const Message message = decode(received->bytes).value();
-            if (message.verb == Verb::acknowledge) ++acknowledged;
-            if (message.verb != Verb::journal) continue;
-            REQUIRE(received->fds.size() == 1);
-            kept = std::move(received->fds[0]);
-            ++journals;
-        }
-    }
-    /// What a manager would read that came now.
-    std::string text()
-    {
-        hear();
-        if (const auto file = system.files.find(kPath); file != system.files.end())
-            return file->second;
-        REQUIRE(kept);
-        struct stat about{};
-        REQUIRE(::fstat(kept.get(), &about) == 0);
-        std::string all(static_cast<std::size_t>(about.st_size), ' ');
-        REQUIRE(::pread(kept.get(), all.data(), all.size(), 0) == about.st_size);
-        return all;
-    }
-    nlohmann::json written()
-    {
-        const auto state = parse_state(text());
-        if (!state) FAIL(state.error());
-        return shown(*state);
-    }
-    nlohmann::json now()
-    {
-        EnvironmentNumbers numbers;
-        const auto state = parse_state(state_text(supervisor, under_way, numbers));
-        if (!state) FAIL(state.error());
-        return shown(*state);
-    }
-    void begin()
-    {
-        journal->begin();
-        hear();
-    }
-
-    NoRecorder nobody;
-    ipc::UniqueFd guardian, kept;
-    std::unique_ptr<GuardianLink> link;
-    std::unique_ptr<Journal> journal;
-    UnderWay under_way;
-    std::vector<std::uint64_t> removed;
-    int journals = 0, acknowledged = 0;
-};
 
 /// Something that users or the kernel do, by chance. False: there was nobody to do it to.
 bool something(Journaled& m, std::minstd_rand& chance)
@@ -330,17 +249,17 @@ TEST_CASE("journal: it lies in the home, as one whole file at any moment")
     Journaled m;
     m.add(app());
     m.begin();
-    REQUIRE(m.system.files.contains(kPath));
-    CHECK_FALSE(m.system.files.contains(kPath + ".new"));
-    const std::string first = m.system.files[kPath];
+    REQUIRE(m.system.files.contains(Journaled::kPath));
+    CHECK_FALSE(m.system.files.contains(Journaled::kPath + ".new"));
+    const std::string first = m.system.files[Journaled::kPath];
     m.add(app());
     m.turn();
-    CHECK(m.system.files[kPath].starts_with(first));
-    CHECK(m.system.files[kPath].size() > first.size());
+    CHECK(m.system.files[Journaled::kPath].starts_with(first));
+    CHECK(m.system.files[Journaled::kPath].size() > first.size());
     m.journal->end();
     m.add(app());
     m.turn();
-    CHECK_FALSE(m.system.files.contains(kPath));
+    CHECK_FALSE(m.system.files.contains(Journaled::kPath));
 }
 
 TEST_CASE("journal: where the disk takes nothing it lies in memory, until the disk does again")
@@ -348,29 +267,29 @@ TEST_CASE("journal: where the disk takes nothing it lies in memory, until the di
     Journaled m;
     m.add(app());
     m.begin();
-    m.system.fail_always("open " + kPath + ".new", ENOSPC);
+    m.system.fail_always("open " + Journaled::kPath + ".new", ENOSPC);
     m.system.fail_always("write", ENOSPC);
     m.add(app());
     m.turn();
     // An old file there would be taken for the truth when both daemons are killed.
-    CHECK_FALSE(m.system.files.contains(kPath));
+    CHECK_FALSE(m.system.files.contains(Journaled::kPath));
     CHECK(std::ranges::count_if(m.log.lines, [](const std::string& line) {
               return line.contains("journal") && line.contains("no space left");
           }) > 0);
     m.system.fail_always("write", 0);
     m.begin();
-    CHECK_FALSE(m.system.files.contains(kPath));
+    CHECK_FALSE(m.system.files.contains(Journaled::kPath));
     CHECK(m.written() == m.now());
 
-    m.system.fail_always("open " + kPath + ".new", 0);
+    m.system.fail_always("open " + Journaled::kPath + ".new", 0);
     m.add(app());
     m.turn();
-    CHECK_FALSE(m.system.files.contains(kPath)); // it is not tried for each line
+    CHECK_FALSE(m.system.files.contains(Journaled::kPath)); // it is not tried for each line
     CHECK(m.written() == m.now());
     m.clock.advance(ipc::milliseconds{1000});
     m.add(app());
     m.turn();
-    CHECK(m.system.files.contains(kPath));
+    CHECK(m.system.files.contains(Journaled::kPath));
     CHECK(m.written() == m.now());
 }
 

@@ -81,10 +81,11 @@ struct Fixture {
         return serving;
     }
     /// The manager is killed (it is never run again), and the next one goes on.
-    ipc::Result<void> resume(const json& saved, bool is_ready, bool must_listen = false)
+    ipc::Result<void> resume(const json& saved, bool is_ready, bool must_listen = false,
+                             bool heard = true)
     {
         KeptFds kept = keeper.hand_over();
-        return begin().resume(saved, kept, means(), must_listen, is_ready);
+        return begin().resume(saved, kept, means(), must_listen, is_ready, heard);
     }
     bool until(const std::string& call)
     {
@@ -228,6 +229,20 @@ TEST_CASE_FIXTURE(Fixture, "serving: probes begin anew, the ready one where it i
         REQUIRE(resume(last, true));
         CHECK(run_until(*loops.back(), [&] { return !calls.empty(); }));
         CHECK(calls.back().starts_with("sick: health: failing (2 of 2)"));
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "serving: what may have been said to nobody is not waited for")
+{
+    spec->wait_ready = true;
+    for (const bool started : {false, true}) {
+        CAPTURE(started);
+        calls.clear();
+        Serving& serving = begin();
+        REQUIRE(serving.open_notify_socket(::geteuid()));
+        if (started) serving.start(means(), false);
+        REQUIRE(resume(serving.saved(), false, false, false));
+        CHECK(until("ready"));
     }
 }
 

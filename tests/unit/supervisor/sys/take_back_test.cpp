@@ -232,6 +232,23 @@ TEST_CASE("find marked: zombies are not there any more")
     CHECK(pids == std::vector<pid_t>{11, 13});
 }
 
+TEST_CASE("find marked: one that is between two programs is waited for, and told as it is then")
+{
+    ScriptedSystem system;
+    add_process(system, {.pid = 11, .session = 11});
+    const std::string later = system.files["/proc/11/stat"];
+    remove_process(system, 11);
+    add_process(system, {.pid = 11, .session = 7, .in_exec = true});
+    const std::string before = system.files["/proc/11/stat"];
+    system.then_files["/proc/11/stat"] = {before, before, later};
+    set_environment(system, 11, "");
+    system.then_files["/proc/11/environ"] = {"", std::string{"CLUSTER_HOME=/h\0unique_id=a\0", 28}};
+    const auto found = find_marked(system, "/h", {});
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].unique_id == "a");
+    CHECK(found[0].stat.session == 11);
+}
+
 TEST_CASE("find marked: one that looks like the manager that made it is waited for, to be itself")
 {
     ScriptedSystem system;
