@@ -10,6 +10,7 @@ import proc
 from harness import BIN
 
 SPREAD_S = 0.03
+DEATH_S = 5
 
 
 def kill(process, number=signal.SIGKILL):
@@ -17,6 +18,13 @@ def kill(process, number=signal.SIGKILL):
     if proc.is_same(process):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
+
+
+def wait_for_death(processes):
+    """SIGKILL takes the kernel a moment: until then one that is as good as dead seems to live."""
+    end = time.monotonic() + DEATH_S
+    while any(map(proc.is_same, processes)) and time.monotonic() < end:
+        time.sleep(0.0005)
 
 
 class Strike:
@@ -45,6 +53,7 @@ class Strike:
         for daemon in daemons:
             kill(daemon)
             time.sleep(self.choose.choice([0, 0.0005, 0.002, 0.005]))
+        wait_for_death(daemons)
 
     def burst(self):
         """Managers one after the other while they come up."""
@@ -64,6 +73,8 @@ class Strike:
     def _all(processes, number=signal.SIGKILL):
         for process in processes:
             kill(process, number)
+        if number == signal.SIGKILL:
+            wait_for_death(processes)
 
 
 KINDS = {"manager": 10, "guardian": 5, "both_at_once": 3, "both_in_a_row": 3, "burst": 2,

@@ -19,6 +19,7 @@ from workload import Workload
 
 SLOW_CHECK_EVERY = 25
 HISTORY = 8
+CLEAN_UP_S = 20
 
 
 class Runner:
@@ -98,9 +99,12 @@ class Runner:
 
     def clean_up(self, keep):
         """No process of ours stays, whatever has happened."""
+        end = time.monotonic() + CLEAN_UP_S
         while left := proc.Snapshot(self.home).processes.values():
             for process in left:
                 faults.kill(process)
+            if time.monotonic() > end:
+                raise SystemExit(f"cannot be killed: {[it.arguments for it in left]}")
             time.sleep(0.01)
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)

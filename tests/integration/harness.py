@@ -137,10 +137,12 @@ class ClusterTestCase(unittest.TestCase):
             # The last ones have been sent SIGKILL, which takes the kernel a moment.
             wait_for(lambda: not self.processes(), deadline=2.0)
         left = [f"{pid}: {command_line(pid)}" for pid in self.processes()]
-        while pids := self.processes():
-            for pid in pids:
+        def none_left():
+            for pid in (pids := self.processes()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            return not pids
+        wait_for(none_left, what="the death of what was left behind")
         return left
 
     # What a test uses.

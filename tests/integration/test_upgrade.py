@@ -145,17 +145,19 @@ class Deaths(UpgradeTestCase):
         self.assertEqual(signals_of(after["pid"]), signals_of(self.kill_and_await("pid")["pid"]))
 
     def test_the_last_descriptor_of_a_deleted_app_is_given_up(self):
+        def pipes_of(pid):
+            links = (os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd"))
+            return {link for link in links if link.startswith("pipe:")}
+        outputs = {os.readlink(f"/proc/{worker}/fd/{fd}")
+                   for worker, _, _ in self.before.values() for fd in (1, 2)}
+        self.assertTrue(outputs <= pipes_of(self.old["guardian_pid"]))
         self.ctl("delete", "api")
         after = self.kill_and_await("guardian_pid")
-
-        def sockets_of(pid):
-            links = (os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd"))
-            return {link for link in links if link.startswith(("pipe:", "socket:"))}
         listening = {line.split()[9] for line in
                      pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
                      if line.split()[1].endswith(f":{self.port:04X}") and line.split()[3] == "0A"}
         self.assertEqual(listening, set())
-        self.assertTrue(sockets_of(after["guardian_pid"]))
+        self.assertFalse(outputs & pipes_of(after["guardian_pid"]))
 
     def test_how_a_worker_ended_while_there_was_no_manager_is_known(self):
         # Adopted by the guardian first: the manager that launched it is dead.
