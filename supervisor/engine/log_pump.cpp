@@ -25,7 +25,7 @@ constexpr std::size_t kTailBytes = 8192;
 
 bool is_empty(const ipc::Error& error)
 {
-    return error.code == std::errc::resource_unavailable_try_again;
+    return error.code.value() == EAGAIN;
 }
 
 std::string parent_of(const std::string& path)
@@ -246,7 +246,7 @@ Result<std::size_t> LogPump::move(LogStream& stream, std::size_t limit)
     LogSink& sink = *stream.sink_;
     if (!sink.spliced) return move_copied(stream, limit);
     auto size = move_spliced(stream, limit);
-    if (size || size.error().code != std::errc::invalid_argument) return size;
+    if (size || size.error().code.value() != EINVAL) return size;
     // A file system that cannot splice: from now on bytes are copied to the end of the file.
     auto appending = system_.open("/proc/self/fd/" + std::to_string(sink.file.get()),
                                   O_RDWR | O_APPEND | O_NONBLOCK | O_NOCTTY);

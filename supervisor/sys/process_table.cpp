@@ -229,8 +229,7 @@ bool is_dead(const ProcessStat& process)
 
 bool is_gone(const ipc::Error& error)
 {
-    return error.code == std::errc::no_such_file_or_directory ||
-           error.code == std::errc::no_such_process;
+    return error.code.value() == ENOENT || error.code.value() == ESRCH;
 }
 
 bool lives(ipc::System& system, pid_t pid, std::uint64_t start_time)
