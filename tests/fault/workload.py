@@ -6,7 +6,7 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 
-from harness import BIN, WORKERS, free_port
+from harness import BIN, WORKERS, free_port, http_answer, wait_for
 from line_check import LineCheck
 from load import Load
 
@@ -112,6 +112,8 @@ class Workload:
     def begin_load(self):
         for kind in self.kinds:
             if kind.port:
+                # The first process of a Node app opens the socket; from then on it is there.
+                wait_for(lambda port=kind.port: http_answer(port), what=f"{kind.name} to answer")
                 load = Load(kind.port, kinds=CLIENTS, think=THINK_MS, no_echo=not kind.echo)
                 self.watched[kind.name] = Watched(load)
 
