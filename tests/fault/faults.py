@@ -23,8 +23,10 @@ def kill(process, number=signal.SIGKILL):
 def wait_for_death(processes):
     """SIGKILL takes the kernel a moment: until then one that is as good as dead seems to live."""
     end = time.monotonic() + DEATH_S
-    while any(map(proc.is_same, processes)) and time.monotonic() < end:
-        time.sleep(0.0005)
+    while any(map(proc.is_same, processes)):
+        if time.monotonic() > end:
+            raise SystemExit(f"not dead {DEATH_S} s after SIGKILL: {processes}")
+        time.sleep(0.0005)  # much less than a manager takes to come up
 
 
 class Strike:
