@@ -209,12 +209,15 @@ void Supervisor::resume_stop(Worker& worker)
         signal_all(members(worker), SIGKILL);
         return sweep_later(worker);
     }
-    if (!worker.alive()) return settle_later(worker);
-    if (!worker.exit_watch) return; // its end is told in a moment
-    if (worker.told) return arm_until(worker, worker.due_at);
     const milliseconds due_at = worker.due_at;
-    begin_stop(worker);
-    if (!worker.draining && due_at != milliseconds{0}) arm_until(worker, due_at);
+    if (!worker.told) {
+        if (worker.exit_watch)
+            begin_stop(worker);
+        else
+            end_gracefully(worker); // only the rest of its tree hears that
+    }
+    if (due_at != milliseconds{0} && !worker.draining) arm_until(worker, due_at);
+    if (!worker.alive()) settle_later(worker);
 }
 
 /// Its process has ended and that is written down; the rest of its tree may be there.

@@ -232,7 +232,7 @@ class Oracle:
         """What there is now, for people."""
         log = ""
         with contextlib.suppress(OSError):
-            log = (self.home / "clusterd.log").read_text(errors="replace")[-12000:]
+            log = (self.home / "clusterd.log").read_text(errors="replace")[-4000:]
         lines = [f"{it.pid} of {it.parent}, id {it.worker_id}: {' '.join(it.arguments)[:100]}"
                  for it in proc.Snapshot(self.home).processes.values()]
         return "\n".join([log, *lines])

@@ -53,13 +53,13 @@ class Snapshot:
         self.processes[pid] = Process(pid, *stat(pid), list(map(os.fsdecode, arguments)), worker_id)
 
     def daemons(self):
-        return [it for it in self.processes.values() if it.is_daemon]
+        """A child of a manager looks like one until it has become its program: it is none."""
+        likely = {it.pid: it for it in self.processes.values() if it.is_daemon}
+        return [it for it in likely.values()
+                if it.parent not in likely or not likely[it.parent].is_manager]
 
     def managers(self):
-        """A child of a manager looks like one until it has become its program."""
-        all_of_them = {it.pid for it in self.daemons() if it.is_manager}
-        return [self.processes[pid] for pid in all_of_them
-                if self.processes[pid].parent not in all_of_them]
+        return [it for it in self.daemons() if it.is_manager]
 
     def guardians(self):
         return [it for it in self.daemons() if not it.is_manager]

@@ -81,11 +81,12 @@ class Runner:
             raise Violation(f"clusterctl kill ended with {code}: {said}")
 
     def tell(self, violation):
-        print(self.oracle.scene(), file=sys.stderr)
-        print("\n".join(self.history), file=sys.stderr)
-        print(f"VIOLATION in step {self.step}: {violation}\n"
+        # The violation first and last: reports keep one end of a long output.
+        told = f"VIOLATION in step {self.step}: {violation}"
+        print(told, *self.history, self.oracle.scene(), told,
               f"everything is in {self.directory}; repeat: {sys.argv[0]} --seed"
-              f" {self.options.seed} --steps {self.options.steps}", file=sys.stderr, flush=True)
+              f" {self.options.seed} --steps {self.options.steps}",
+              sep="\n", file=sys.stderr, flush=True)
 
     def summarize(self):
         seconds = time.monotonic() - self.begin

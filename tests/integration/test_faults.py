@@ -20,8 +20,9 @@ class Faults(unittest.TestCase):
     def test_random_kills_lose_and_double_nothing(self):
         print(f"seed {SEED}", flush=True)
         command = [sys.executable, ROOT / "tests/fault/run.py", "--seed", SEED, "--steps", STEPS]
-        done = subprocess.run(list(map(str, command)), env=os.environ | {"CLUSTER_BIN": str(BIN)})
-        self.assertEqual(done.returncode, 0, "see above")
+        done = subprocess.run(list(map(str, command)), env=os.environ | {"CLUSTER_BIN": str(BIN)},
+                              stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
 
 if __name__ == "__main__":

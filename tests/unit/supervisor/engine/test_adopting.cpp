@@ -359,6 +359,45 @@ TEST_CASE(
     CHECK(m.notes.known.empty());
 }
 
+TEST_CASE("adopting: the rest of a tree has what is left of the time of a stop")
+{
+    const struct {
+        const char* name;
+        bool told;
+        ipc::milliseconds left;
+        std::vector<int> signals;
+    } rows[] = {
+        {"it was told: no second time", true, 1h, {}},
+        {"its time is up", true, -1s, {SIGKILL}},
+        {"nobody had told it", false, 1h, {SIGTERM}},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        Heir m;
+        KnownWorker known = m.known(State::stopping);
+        known.record.pid = 0; // its end was written down already
+        known.record.last_status = ipc::ExitStatus{.code = 0, .signal = SIGTERM};
+        known.record.told = row.told;
+        if (row.told) known.record.due_at = m.clock.now() + row.left;
+        constexpr pid_t child = kPid + 5;
+        tests::add_process(m.system, {.pid = child, .group = kPid, .session = kPid});
+        m.system.alive = {child, -kPid};
+        auto spec = app();
+        spec.kill_signal = SIGTERM;
+        spec.kill_timeout = 1h;
+        Worker& worker = m.adopt(std::move(known), spec);
+        m.supervisor.resume(0ms);
+        if (row.left < 0s) REQUIRE(m.until([&] { return !m.signals(child).empty(); }));
+        for (int turns = 0; turns < 5; ++turns)
+            m.turn();
+        CHECK(m.signals(child) == row.signals);
+        CHECK(worker.due_at == m.clock.now() + row.left);
+        tests::remove_process(m.system, child);
+        m.system.alive.clear();
+        REQUIRE(m.until(worker, State::stopped));
+    }
+}
+
 TEST_CASE("adopting: a restart delay goes on for the rest of its time")
 {
     Heir m;
