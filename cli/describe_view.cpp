@@ -88,6 +88,30 @@ void add_state(KeyValueTable& table, const json& process, std::int64_t now_ms)
         table.add("max memory restart", bytes_text(process, "max_memory_restart"));
 }
 
+/// "0.5 (cgroup v1)"; bytes as such.
+void add_limits(KeyValueTable& table, const json& process)
+{
+    const auto limits = process.find("limits");
+    if (limits == process.end() || !limits->is_object()) return;
+    for (const auto& [name, limit] : limits->items()) {
+        if (!limit.is_object() || !limit.contains("by")) continue;
+        const std::string value =
+            name.starts_with("memory") ? bytes_text(limit, "value") : member_text(limit, "value");
+        const std::string by = member_text(limit, "by");
+        table.add(name, fmt::format("{} ({})", value, by),
+                  by.starts_with("nobody") ? Colour::yellow : Colour::none);
+    }
+    const auto events = limits->find("events");
+    if (events == limits->end() || !events->is_object()) return;
+    const auto add = [&](const char* key, std::string_view text) {
+        if (const auto count = member_number(*events, key); count > 0)
+            table.add("", fmt::format("{} {}", count, text), Colour::yellow);
+    };
+    add("out_of_memory", "processes killed for memory_max");
+    add("refused_forks", "processes not started for pids_max");
+    add("throttled_ms", "ms taken by cpu_max");
+}
+
 void add_program(KeyValueTable& table, const json& process)
 {
     table.add("script path", member_text(process, "script"));
@@ -175,6 +199,7 @@ std::string describe_text(const json& process, std::int64_t now_ms, const ipc::E
 {
     KeyValueTable table;
     add_state(table, process, now_ms);
+    add_limits(table, process);
     add_program(table, process);
     add_life(table, process);
     const std::string name = member_text(process, "name");

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <array>
@@ -104,6 +105,19 @@ Result<void> LinuxSystem::make_directories(const std::string& path, mode_t mode)
     if (::stat(path.c_str(), &made) < 0) return fail(errno, "create directory " + path);
     if (!S_ISDIR(made.st_mode)) return fail(ENOTDIR, "create directory " + path);
     return {};
+}
+
+Result<void> LinuxSystem::remove_directory(const std::string& path)
+{
+    return done(::rmdir(path.c_str()), "remove directory " + path);
+}
+
+Result<std::string> LinuxSystem::getxattr(const std::string& path, const std::string& name)
+{
+    std::array<char, 256> value;
+    const ssize_t size = ::getxattr(path.c_str(), name.c_str(), value.data(), value.size());
+    if (size < 0) return fail(errno, "getxattr " + name + " of " + path);
+    return std::string{value.data(), static_cast<std::size_t>(size)};
 }
 
 Result<std::vector<std::string>> LinuxSystem::list_directory(const std::string& path)

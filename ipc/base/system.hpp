@@ -51,6 +51,10 @@ public:
     virtual Result<void> unlink(const std::string& path) = 0;
     /// With all parents; one that exists is no error. `mode` is for the ones made.
     virtual Result<void> make_directories(const std::string& path, mode_t mode = 0755) = 0;
+    /// Errors when it is not there or not empty.
+    virtual Result<void> remove_directory(const std::string& path) = 0;
+    /// The value of an extended attribute (man 7 xattr), at most 256 bytes.
+    virtual Result<std::string> getxattr(const std::string& path, const std::string& name) = 0;
     /// Names without "." and "..".
     virtual Result<std::vector<std::string>> list_directory(const std::string& path) = 0;
     virtual Result<std::string> readlink(const std::string& path) = 0;
@@ -97,6 +101,8 @@ public:
     Result<void> rename(const std::string& from, const std::string& to) override;
     Result<void> unlink(const std::string& path) override;
     Result<void> make_directories(const std::string& path, mode_t mode) override;
+    Result<void> remove_directory(const std::string& path) override;
+    Result<std::string> getxattr(const std::string& path, const std::string& name) override;
     Result<std::vector<std::string>> list_directory(const std::string& path) override;
     Result<std::string> readlink(const std::string& path) override;
     Result<std::string> read_file(const std::string& path) override;

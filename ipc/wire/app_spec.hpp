@@ -85,6 +85,14 @@ struct ReloadPolicy {
     bool operator==(const ReloadPolicy&) const = default;
 };
 
+/// man 2 getrlimit. kNoLimit is RLIM_INFINITY.
+struct Rlimit {
+    std::uint64_t soft = 0;
+    std::uint64_t hard = 0;
+    bool operator==(const Rlimit&) const = default;
+};
+inline constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
+
 // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): one per app, in the document's order
 struct AppSpec {
     // What runs.
@@ -112,6 +120,16 @@ struct AppSpec {
     std::string uid; ///< user name or number; "" the daemon's own
     std::string gid; ///< group name or number; "" the user's own
     std::optional<unsigned> umask;
+
+    // What it may take.
+    std::uint64_t memory_high = 0;         ///< bytes of the whole tree; slowed down above; 0 none
+    std::uint64_t memory_max = 0;          ///< bytes of the whole tree; killed above; 0 no limit
+    int cpu_max = 0;                       ///< thousandths of a CPU, whole tree; 0 no limit
+    int pids_max = 0;                      ///< processes and threads of the tree; 0 no limit
+    std::map<std::string, Rlimit> rlimits; ///< by the names of man 5 limits.conf, such as "nofile"
+    std::optional<int> nice;               ///< absent: the daemon's own
+    std::optional<int> oom_score_adj;      ///< absent: the daemon's own
+    bool no_new_privileges = false;
 
     // Its life.
     bool autostart = true;
@@ -155,6 +173,11 @@ struct AppSpec {
     [[nodiscard]] milliseconds ready_limit() const
     {
         return listen_timeout.value_or(milliseconds{ready ? 30'000 : 3'000});
+    }
+    /// It wants what only a cgroup, or looking every second, can give.
+    [[nodiscard]] bool limits_its_tree() const
+    {
+        return memory_high > 0 || memory_max > 0 || cpu_max > 0 || pids_max > 0;
     }
     [[nodiscard]] bool merged_logs() const { return merge_logs.value_or(!instances); }
 };

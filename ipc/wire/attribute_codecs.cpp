@@ -212,6 +212,16 @@ Verdict Whole::read(const json& value, int& into, const Attribute& attribute)
     return {};
 }
 
+Verdict Whole::read(const json& value, std::optional<int>& into, const Attribute& attribute)
+{
+    return read(value, into.emplace(), attribute);
+}
+
+json Whole::write(const std::optional<int>& value)
+{
+    return value ? json(*value) : json();
+}
+
 Verdict Whole::read(const json& value, std::optional<std::uint64_t>& into,
                     const Attribute& attribute)
 {

@@ -57,9 +57,11 @@ struct Flag {
 struct Whole {
     static constexpr Type type = Type::whole;
     static Verdict read(const nlohmann::json& value, int& into, const Attribute&);
+    static Verdict read(const nlohmann::json& value, std::optional<int>& into, const Attribute&);
     static Verdict read(const nlohmann::json& value, std::optional<std::uint64_t>& into,
                         const Attribute&);
     static nlohmann::json write(int value) { return value; }
+    static nlohmann::json write(const std::optional<int>& value);
 };
 
 struct Duration {
@@ -123,7 +125,21 @@ struct Addresses {
     static nlohmann::json write(const std::vector<ListenAddress>& value);
 };
 
-// The ones whose values may be objects (policy_codecs.cpp, probe_codec.cpp).
+/// Thousandths of a CPU: 0.5 and "50%" are 500.
+struct Cpus {
+    static constexpr Type type = Type::cpus;
+    static Verdict read(const nlohmann::json& value, int& into, const Attribute&);
+    static nlohmann::json write(int value) { return value / 1000.0; }
+};
+
+// The ones whose values may be objects (policy_codecs.cpp, probe_codec.cpp, limit_codecs.cpp).
+
+struct Rlimits {
+    static constexpr Type type = Type::rlimits;
+    static Verdict read(const nlohmann::json& value, std::map<std::string, Rlimit>& into,
+                        const Attribute&);
+    static nlohmann::json write(const std::map<std::string, Rlimit>& value);
+};
 
 struct BalanceMode {
     static constexpr Type type = Type::balance;

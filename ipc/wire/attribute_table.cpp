@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kMaxRestarts = 1'000'000;
 constexpr std::int64_t kMaxInstances = 10'000;
+constexpr std::int64_t kMaxPids = 4'194'304; // man 5 proc, pid_max
 
 using enum Group;
 using enum Effect;
@@ -67,6 +68,23 @@ constexpr Attribute kAttributes[] = {
      "The group to run as. By default the user's own."},
     {"umask", {}, via<Umask, &AppSpec::umask>, "", identity, restart,
      "File mode creation mask, octal as a string (`\"022\"`). By default the daemon's."},
+
+    {"memory_high", {}, via<Memory, &AppSpec::memory_high>, "0", limits, restart,
+     "Each worker's process tree is slowed down and made to give memory back above this (`memory.high` of its cgroup); 0 for no limit."},
+    {"memory_max", {}, via<Memory, &AppSpec::memory_max>, "0", limits, restart,
+     "A worker whose process tree needs more memory is killed at once and started again (`memory.max`); 0 for no limit. `max_memory_restart` is the gentle form."},
+    {"cpu_max", {}, via<Cpus, &AppSpec::cpu_max>, "0", limits, restart,
+     "How many CPUs the process tree of a worker may use (`cpu.max`): `0.5`, `2`, `\"150%\"`; 0 for no limit."},
+    {"pids_max", {}, via<Whole, &AppSpec::pids_max>, "0", limits, restart,
+     "How many processes and threads the tree of a worker may have (`pids.max`); 0 for no limit.", 0, kMaxPids},
+    {"rlimits", {}, via<Rlimits, &AppSpec::rlimits>, "{}", limits, restart,
+     "Limits of each process (`setrlimit`), by name: `as`, `core`, `cpu`, `data`, `fsize`, `locks`, `memlock`, `msgqueue`, `nice`, `nofile`, `nproc`, `rss`, `rtprio`, `rttime`, `sigpending`, `stack`. A number, a string such as `\"64M\"`, `\"unlimited\"`, or an object of `soft` and `hard`."},
+    {"nice", {}, via<Whole, &AppSpec::nice>, "", limits, restart,
+     "Scheduling priority, from -20 (first) to 19 (last). By default the daemon's.", -20, 19},
+    {"oom_score_adj", {}, via<Whole, &AppSpec::oom_score_adj>, "", limits, restart,
+     "How soon the kernel kills a worker when the machine is out of memory, from -1000 (never) to 1000 (first). By default the daemon's.", -1000, 1000},
+    {"no_new_privileges", {}, via<Flag, &AppSpec::no_new_privileges>, "false", limits, restart,
+     "Whether setuid programs and file capabilities are without effect for a worker and all it starts."},
 
     {"autostart", {}, via<Flag, &AppSpec::autostart>, "true", life, live,
      "`false` adds the app as stopped."},
@@ -257,6 +275,10 @@ std::string allowed(const Attribute& attribute)
         return "a path such as \"/health\", or an object with one of http, tcp, exec, log";
     case Type::reload_policy:
         return "an object of max_surge, max_unavailable, soak";
+    case Type::cpus:
+        return "a number of CPUs from 0.01 to 10000, a percentage of one such as \"50%\", or 0";
+    case Type::rlimits:
+        return "an object of limits such as {\"nofile\": 65536}";
     case Type::any:
         return "anything";
     }

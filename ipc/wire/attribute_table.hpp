@@ -60,6 +60,8 @@ enum class Type {
     ready_probe,
     health_probe,
     reload_policy,
+    cpus,
+    rlimits,
     any,
 };
 
@@ -74,7 +76,7 @@ enum class Support {
 };
 
 /// Sections of docs/configuration.md.
-enum class Group { program, identity, life, serving, files, other };
+enum class Group { program, identity, limits, life, serving, files, other };
 
 struct Attribute;
 

@@ -1,6 +1,7 @@
 #include "ipc/wire/schema.hpp"
 
 #include "ipc/wire/attribute_table.hpp"
+#include "ipc/wire/units.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -143,6 +144,16 @@ Json reload_schema()
     return object_of({{"max_surge", share}, {"max_unavailable", share}, {"soak", duration(0)}});
 }
 
+Json rlimits_schema()
+{
+    const Json value = either(
+        {{{"type", "integer"}, {"minimum", 0}}, matching("^([0-9]+([KMGkmg][Bb]?)?|unlimited)$")});
+    Json members = Json::object();
+    for (const std::string_view name : rlimit_names())
+        members[std::string{name}] = either({value, object_of({{"soft", value}, {"hard", value}})});
+    return object_of(std::move(members));
+}
+
 Json name_schema()
 {
     return either(
@@ -221,6 +232,11 @@ Json form(const Attribute& a)
         return probe_schema(true);
     case Type::reload_policy:
         return reload_schema();
+    case Type::cpus:
+        return either({{{"type", "number"}, {"minimum", 0}, {"maximum", 10'000}},
+                       matching("^[0-9]+(\\.[0-9]+)?%?$")});
+    case Type::rlimits:
+        return rlimits_schema();
     case Type::any:
         return Json::object();
     }
@@ -386,8 +402,11 @@ std::string ecosystem_schema()
 std::string configuration_markdown()
 {
     constexpr std::pair<Group, std::string_view> kSections[] = {
-        {Group::program, "What runs"}, {Group::identity, "As whom"},
-        {Group::life, "Its life"},     {Group::serving, "Whether it serves, and how it leaves"},
+        {Group::program, "What runs"},
+        {Group::identity, "As whom"},
+        {Group::limits, "What it may take"},
+        {Group::life, "Its life"},
+        {Group::serving, "Whether it serves, and how it leaves"},
         {Group::files, "Its files"},
     };
     std::string out{kIntroduction};

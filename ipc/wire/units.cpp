@@ -1,5 +1,7 @@
 #include "ipc/wire/units.hpp"
 
+#include <sys/resource.h>
+
 #include <string.h> // NOLINT(modernize-deprecated-headers): sigabbrev_np is GNU's, not in <cstring>
 
 #include <algorithm>
@@ -68,6 +70,19 @@ std::size_t distance(std::string_view a, std::string_view b)
     return last[b.size()];
 }
 
+struct RlimitName {
+    std::string_view name;
+    int resource;
+};
+constexpr RlimitName kRlimits[] = {
+    {"as", RLIMIT_AS},           {"core", RLIMIT_CORE},         {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},       {"fsize", RLIMIT_FSIZE},       {"locks", RLIMIT_LOCKS},
+    {"memlock", RLIMIT_MEMLOCK}, {"msgqueue", RLIMIT_MSGQUEUE}, {"nice", RLIMIT_NICE},
+    {"nofile", RLIMIT_NOFILE},   {"nproc", RLIMIT_NPROC},       {"rss", RLIMIT_RSS},
+    {"rtprio", RLIMIT_RTPRIO},   {"rttime", RLIMIT_RTTIME},     {"sigpending", RLIMIT_SIGPENDING},
+    {"stack", RLIMIT_STACK},
+};
+
 } // namespace
 
 std::optional<std::int64_t> parse_whole(std::string_view text)
@@ -117,6 +132,20 @@ std::optional<int> parse_signal(std::string_view text)
         if (const char* const known = sigabbrev_np(number); known != nullptr && name == known)
             return number;
     return std::nullopt;
+}
+
+std::optional<int> rlimit_resource(std::string_view name)
+{
+    const auto* const found = std::ranges::find(kRlimits, name, &RlimitName::name);
+    return found == std::end(kRlimits) ? std::nullopt : std::optional{found->resource};
+}
+
+std::vector<std::string_view> rlimit_names()
+{
+    std::vector<std::string_view> names;
+    for (const RlimitName& row : kRlimits)
+        names.push_back(row.name);
+    return names;
 }
 
 std::string signal_name(int number)

@@ -26,6 +26,12 @@ namespace cluster::ipc {
 /// "SIGTERM"; a number without a name as digits.
 [[nodiscard]] std::string signal_name(int number);
 
+/// The number that setrlimit takes for "nofile", "core" … (man 5 limits.conf, man 2 getrlimit).
+[[nodiscard]] std::optional<int> rlimit_resource(std::string_view name);
+
+/// All names that rlimit_resource knows.
+[[nodiscard]] std::vector<std::string_view> rlimit_names();
+
 /// Permission bits in octal: "22", "0022", "0o22"; at most 0777.
 [[nodiscard]] std::optional<unsigned> parse_octal(std::string_view text);
 

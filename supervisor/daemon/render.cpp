@@ -205,6 +205,25 @@ void append_process(std::string& out, Supervisor& supervisor, const Worker& work
     process_members(object, supervisor, worker);
 }
 
+/// What it may take, who sees to that, and what came of it.
+json limits_json(Supervisor& supervisor, const Worker& worker)
+{
+    const json declared = ipc::to_json(worker.spec());
+    json all = json::object();
+    for (const Supervisor::Limit& limit : supervisor.limits(worker)) {
+        const std::string name{limit.attribute};
+        all[name] = {{"value", declared.at(name)}, {"by", limit.by}};
+    }
+    for (const char* name : {"rlimits", "nice", "oom_score_adj", "no_new_privileges"})
+        if (declared.contains(name)) all[name] = {{"value", declared.at(name)}, {"by", "kernel"}};
+    if (worker.groups.empty()) return all;
+    const GroupEvents events = group_events(supervisor.system(), worker.groups);
+    all["events"] = {{"out_of_memory", events.out_of_memory},
+                     {"refused_forks", events.refused_forks},
+                     {"throttled_ms", events.throttled_ms}};
+    return all;
+}
+
 void append_description(std::string& out, Supervisor& supervisor, const Worker& worker)
 {
     const ipc::AppSpec& spec = worker.spec();
@@ -238,8 +257,8 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
     object.text("status_text", worker.serving ? worker.serving->status() : "");
     object.value("addresses", supervisor.addresses(worker));
     object.value("unsupported", spec.unsupported);
-    std::vector<pid_t> tree;
-    if (worker.alive()) tree = live_tree(supervisor.system(), worker.pid);
+    object.value("limits", limits_json(supervisor, worker));
+    std::vector<pid_t> tree = supervisor.tree(worker);
     std::erase(tree, worker.pid);
     object.value("children", tree);
     object.value("last_exits", exits_json(worker));

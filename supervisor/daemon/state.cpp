@@ -81,6 +81,7 @@ void read_process(const json& row, WorkerRecord& into)
     read(row, "created_at", into.created_at);
     read(row, "started_wall_ms", into.started_wall_ms);
     read(row, "created_wall_ms", into.created_wall_ms);
+    read(row, "groups", into.groups);
     read(row, "tree_killed", into.tree_killed);
     read(row, "kill_sent_at", into.kill_sent_at);
     read(row, "due_at", into.due_at);

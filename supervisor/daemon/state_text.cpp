@@ -110,6 +110,7 @@ void write_process(Sparse& row, const WorkerRecord& worker)
     row.time("created_at", worker.created_at);
     row.number("started_wall_ms", worker.started_wall_ms);
     row.number("created_wall_ms", worker.created_wall_ms);
+    row.value("groups", worker.groups);
     row.flag("tree_killed", worker.tree_killed);
     row.time("kill_sent_at", worker.kill_sent_at);
     row.time("due_at", worker.due_at);

@@ -167,7 +167,7 @@ void Supervisor::resume(milliseconds told_within)
 
 void Supervisor::resume(Worker& worker)
 {
-    if (worker.spec().max_memory_restart > 0) watch_memory();
+    watch_limits();
     if (worker.alive()) {
         if (worker.exit_watch)
             watch_exit(worker);

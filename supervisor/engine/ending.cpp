@@ -86,9 +86,17 @@ std::vector<ProcessStat> Supervisor::members(Worker& worker)
 {
     if (worker.tree == 0) return {};
     learn_start_time(worker);
-    if (worker.spec().treekill)
-        return tree_of(around_.system, process_table(), root_of(worker), around_.reapers,
-                       familiar());
+    if (worker.spec().treekill) {
+        auto tree =
+            tree_of(around_.system, process_table(), root_of(worker), around_.reapers, familiar());
+        for (const pid_t pid : group_members(around_.system, worker.groups)) {
+            const auto about = read_stat(around_.system, pid);
+            if (about && !is_dead(*about) &&
+                std::ranges::find(tree, pid, &ProcessStat::pid) == tree.end())
+                tree.insert(tree.begin(), *about);
+        }
+        return tree;
+    }
     if (!worker.alive()) return {};
     const auto own = read_stat(around_.system, worker.pid);
     return own ? std::vector{*own} : std::vector<ProcessStat>{};
@@ -153,7 +161,8 @@ void Supervisor::kill_tree(Worker& worker)
                                  worker.id, worker.spec().kill_timeout.count()));
     worker.tree_killed = true;
     worker.kill_sent_at = around_.clock.now();
-    signal_all(members(worker), SIGKILL);
+    if (!worker.spec().treekill || !kill_group(around_.system, worker.groups))
+        signal_all(members(worker), SIGKILL);
     sweep_later(worker);
 }
 
@@ -187,6 +196,7 @@ void Supervisor::record_exit(Worker& worker, const ipc::ExitStatus& status)
     const milliseconds uptime = around_.clock.now() - worker.started_at;
     std::string reason = describe(status, uptime);
     if (worker.life.state == State::stopping) reason += " (" + worker.cause + ")";
+    if (const std::string hit = limits_hit(worker); !hit.empty()) reason += " (" + hit + ")";
     around_.log.info(
         fmt::format("{}:{} pid {} {}", worker.spec().name, worker.id, worker.pid, reason));
     worker.last_status = status;
@@ -202,9 +212,11 @@ void Supervisor::record_exit(Worker& worker, const ipc::ExitStatus& status)
 void Supervisor::settle_exit(Worker& worker)
 {
     // Orphans of one from before us may be with a guardian that is dead, or with pid 1.
-    const bool look = worker.spec().treekill &&
-                      (worker.adopted || may_have_survivors(around_.system, root_of(worker),
-                                                            around_.reapers, familiar()));
+    const bool look =
+        worker.spec().treekill &&
+        (worker.adopted ||
+         may_have_survivors(around_.system, root_of(worker), around_.reapers, familiar()) ||
+         !group_members(around_.system, worker.groups).empty());
     std::vector<ProcessStat> left = look ? members(worker) : std::vector<ProcessStat>{};
     if (look && left.empty()) {
         table_fresh_ = false; // it may be older than the exit
@@ -213,6 +225,7 @@ void Supervisor::settle_exit(Worker& worker)
     if (left.empty()) {
         worker.tree = 0;
         worker.sweep_pause = {};
+        leave_groups(worker);
         const Gone gone{.status = worker.last_status.value_or(ipc::ExitStatus{}),
                         .uptime = around_.clock.now() - worker.started_at,
                         .since_created = around_.clock.now() - worker.created_at};

@@ -1,10 +1,16 @@
-// Supervisor: memory limits. The only clockwork that runs while nobody looks, and only while some
-// app has a limit.
+// Supervisor: what a worker's tree may take. The kernel sees to it where there are cgroups; else we
+// look every second, the only clockwork that runs while nobody asks, and only while some app needs
+// that.
 #include "supervisor/engine/supervisor.hpp"
+
+#include <boost/asio/post.hpp>
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <utility>
 
 namespace cluster::supervisor {
 namespace {
@@ -13,35 +19,126 @@ using boost::system::error_code;
 
 constexpr std::chrono::seconds kCheckEvery{1};
 
-bool limited(const Worker& worker)
-{
-    return worker.spec().max_memory_restart > 0 && worker.alive();
-}
-
 } // namespace
 
-void Supervisor::watch_memory()
+ipc::Result<std::vector<ipc::UniqueFd>> Supervisor::open_groups(Worker& worker)
 {
-    if (memory_watched_) return;
-    const bool any =
-        std::ranges::any_of(workers_, [](const auto& row) { return limited(*row.second); });
+    worker.over_limit.clear();
+    std::vector<ipc::UniqueFd> files;
+    const bool needed = worker.spec().limits_its_tree();
+    if (!needed && !cgroups_.for_all()) return files;
+    auto made = cgroups_.make(worker.unique_id, limits_of(worker.spec()));
+    if (!made) {
+        if (needed) return std::unexpected(made.error());
+        around_.log.warn(fmt::format("{}:{} has no cgroup: {}", worker.spec().name, worker.id,
+                                     made.error().text()));
+        return files;
+    }
+    worker.groups = std::move(*made);
+    for (const std::string& folder : worker.groups) {
+        auto file = around_.system.open(folder + "/cgroup.procs", O_WRONLY);
+        if (!file) return std::unexpected(file.error());
+        files.push_back(std::move(*file));
+    }
+    if (worker.generation > 1) return files;
+    for (const Limit& limit : limits(worker))
+        if (limit.by.starts_with("nobody"))
+            around_.log.warn(fmt::format("{}:{} {} has no effect, {}", worker.spec().name,
+                                         worker.id, limit.attribute, limit.by));
+    return files;
+}
+
+/// Nothing of its tree is left.
+void Supervisor::leave_groups(Worker& worker)
+{
+    remove_groups(around_.system, std::exchange(worker.groups, {}));
+}
+
+std::string Supervisor::limits_hit(const Worker& worker)
+{
+    if (!worker.over_limit.empty()) return worker.over_limit;
+    const GroupEvents events = group_events(around_.system, worker.groups);
+    if (events.out_of_memory > 0 && worker.spec().memory_max > 0)
+        return fmt::format("out of memory: more than memory_max, {} bytes",
+                           worker.spec().memory_max);
+    if (events.refused_forks > 0)
+        return fmt::format("pids_max {} kept it from starting processes {} times",
+                           worker.spec().pids_max, events.refused_forks);
+    return {};
+}
+
+std::vector<pid_t> Supervisor::strays(const Worker& worker)
+{
+    if (!worker.groups.empty()) return group_members(around_.system, worker.groups);
+    if (!std::exchange(orphans_fresh_, true)) {
+        for (auto& [unique_id, pid] :
+             orphans_by(around_.system, "unique_id", around_.reapers, familiar()))
+            orphans_[unique_id].push_back(pid);
+        boost::asio::post(around_.loop, [this] {
+            orphans_fresh_ = false;
+            orphans_.clear();
+        });
+    }
+    const auto found = orphans_.find(worker.unique_id);
+    return found == orphans_.end() ? std::vector<pid_t>{} : found->second;
+}
+
+std::vector<Supervisor::Limit> Supervisor::limits(const Worker& worker)
+{
+    const ipc::AppSpec& spec = worker.spec();
+    const struct {
+        std::string_view attribute;
+        bool declared;
+        bool can_be_looked_at;
+    } rows[] = {
+        {"memory_high", spec.memory_high > 0, false},
+        {"memory_max", spec.memory_max > 0, true},
+        {"cpu_max", spec.cpu_max > 0, false},
+        {"pids_max", spec.pids_max > 0, true},
+    };
+    std::vector<Limit> all;
+    for (const auto& row : rows) {
+        if (!row.declared) continue;
+        const int version = cgroups_.controller(row.attribute).version;
+        all.push_back({row.attribute, version > 0            ? fmt::format("cgroup v{}", version)
+                                      : row.can_be_looked_at ? "a look every second"
+                                                             : "nobody: no cgroup can be had"});
+    }
+    return all;
+}
+
+bool Supervisor::limited_by_looking(const ipc::AppSpec& spec)
+{
+    return spec.max_memory_restart > 0 ||
+           (spec.memory_max > 0 && cgroups_.controller("memory_max").version < 2) ||
+           (spec.pids_max > 0 && cgroups_.controller("pids_max").version == 0);
+}
+
+void Supervisor::watch_limits()
+{
+    if (limits_watched_) return;
+    const bool any = std::ranges::any_of(workers_, [this](const auto& row) {
+        return row.second->alive() && limited_by_looking(row.second->spec());
+    });
     if (!any) return;
-    memory_watched_ = true;
-    memory_timer_.expires_after(kCheckEvery);
-    memory_timer_.async_wait([this](error_code cancelled) {
+    limits_watched_ = true;
+    limits_timer_.expires_after(kCheckEvery);
+    limits_timer_.async_wait([this](error_code cancelled) {
         if (cancelled) return;
-        memory_watched_ = false;
-        check_memory();
-        watch_memory();
+        limits_watched_ = false;
+        check_limits();
+        watch_limits();
     });
 }
 
-void Supervisor::check_memory()
+void Supervisor::check_limits()
 {
     std::vector<int> over;
     for (const auto& [id, worker] : workers_) {
-        if (limited(*worker) && worker->life.state == State::online &&
-            usage(*worker).memory > worker->spec().max_memory_restart)
+        if (!worker->alive() || !limited_by_looking(worker->spec()) || check_tree(*worker))
+            continue;
+        const std::uint64_t most = worker->spec().max_memory_restart;
+        if (worker->life.state == State::online && most > 0 && usage(*worker).memory > most)
             over.push_back(id);
     }
     for (const int id : over) {
@@ -51,6 +148,30 @@ void Supervisor::check_memory()
         if (recycler_ && recycler_(worker, cause)) continue;
         ask(worker, Event::restart_asked, std::move(cause));
     }
+}
+
+/// What the kernel does with a cgroup: a tree above its limit is killed. True when it was.
+bool Supervisor::check_tree(Worker& worker)
+{
+    const ipc::AppSpec& spec = worker.spec();
+    const Usage used = usage(worker);
+    const auto over = [&](std::string_view attribute, std::uint64_t have, std::uint64_t most) {
+        if (most == 0 || have <= most || cgroups_.controller(attribute).version > 0) return false;
+        worker.over_limit = fmt::format("{}: {} of at most {}", attribute, have, most);
+        return true;
+    };
+    // Version 1 kills one process; the rest of its tree may go on without it.
+    if (spec.memory_max > 0 && group_events(around_.system, worker.groups).out_of_memory > 0)
+        worker.over_limit =
+            fmt::format("out of memory: more than memory_max, {} bytes", spec.memory_max);
+    if (worker.over_limit.empty() && !over("memory_max", used.memory, spec.memory_max) &&
+        !over("pids_max", static_cast<std::uint64_t>(used.tasks),
+              static_cast<std::uint64_t>(spec.pids_max)))
+        return false;
+    signal_all(members(worker), SIGSTOP); // who cannot run cannot fork
+    table_fresh_ = false;
+    signal_all(members(worker), SIGKILL);
+    return true;
 }
 
 } // namespace cluster::supervisor

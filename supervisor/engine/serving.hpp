@@ -57,8 +57,9 @@ public:
     /// For a process that runs already, instead of the two above: as `saved` by a manager before
     /// us, whose waiting counts. `is_ready`: that one had told `ready` already. `must_listen` is
     /// for what was saved before `start`. Not `heard`: nobody listened for a while, and what was
-    /// said then is not said again, so a message is not waited for. Errors: EINVAL, it is not what `saved` makes, and nothing
-    /// has happened; else the kernel's, who gives us no socket for what the process wants to say.
+    /// said then is not said again, so a message is not waited for. Errors: EINVAL, it is not what
+    /// `saved` makes, and nothing has happened; else the kernel's, who gives us no socket for what
+    /// the process wants to say.
     ipc::Result<void> resume(const nlohmann::json& saved, KeptFds& kept, Means means,
                              bool must_listen, bool is_ready, bool heard);
     [[nodiscard]] nlohmann::json saved() const;

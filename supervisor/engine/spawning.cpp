@@ -1,4 +1,5 @@
 // Supervisor, the starting half: from a worker's row to a running process.
+#include "ipc/wire/units.hpp"
 #include "supervisor/engine/supervisor.hpp"
 
 #include <boost/asio/post.hpp>
@@ -127,6 +128,10 @@ void Supervisor::spawn(Worker& worker)
         return spawn_failed(worker, prepared.error().text());
     const auto channel = open_node_channel(worker, plan, *identity);
     if (!channel) return spawn_failed(worker, channel.error().text());
+    const auto groups = open_groups(worker);
+    if (!groups) return spawn_failed(worker, groups.error().text());
+    for (const ipc::UniqueFd& group : *groups)
+        plan.cgroups.push_back(group.get());
     worker.err_since = logs_.size(*worker.err);
 
     // Whatever happens to us from here on: its descriptors are kept, and its row says that there
@@ -148,7 +153,7 @@ void Supervisor::spawn(Worker& worker)
     worker.exit_watch.emplace(around_.loop, launched->pidfd.get());
     (void)launched->pidfd.release(); // the descriptor owns it now
     watch_exit(worker);
-    if (worker.spec().max_memory_restart > 0) watch_memory();
+    watch_limits();
     start_serving(worker, *identity);
 }
 
@@ -197,6 +202,12 @@ LaunchPlan Supervisor::plan_launch(const Worker& worker,
     plan.cwd = spec.cwd;
     plan.identity = identity;
     plan.umask = spec.umask;
+    for (const auto& [name, limit] : spec.rlimits)
+        if (const auto resource = ipc::rlimit_resource(name))
+            plan.rlimits.emplace_back(*resource, limit);
+    plan.nice = spec.nice;
+    plan.oom_score_adj = spec.oom_score_adj;
+    plan.no_new_privileges = spec.no_new_privileges;
     return plan;
 }
 
@@ -204,6 +215,7 @@ void Supervisor::spawn_failed(Worker& worker, std::string why)
 {
     around_.log.error(fmt::format("{}:{} {}", worker.spec().name, worker.id, why));
     worker.launch_fault = std::move(why);
+    leave_groups(worker);
     happen(worker, Event::spawn_failed);
 }
 

@@ -39,6 +39,14 @@ std::string version_of(ipc::System& system, const std::string& script)
     return "N/A";
 }
 
+/// Who shares our cgroup.
+std::vector<pid_t> daemons_of(const Surroundings& around)
+{
+    std::vector<pid_t> pids = around.reapers;
+    if (std::ranges::count(pids, ::getpid()) == 0) pids.push_back(::getpid());
+    return pids;
+}
+
 } // namespace
 
 Supervisor::Supervisor(Surroundings around)
@@ -47,7 +55,11 @@ Supervisor::Supervisor(Surroundings around)
             [this](const std::string& text) { around_.log.error(text); }},
       sampler_{around_.system},
       boot_id_{around_.system.read_file("/proc/sys/kernel/random/boot_id").value_or("")},
-      cpus_{usable_cpus(around_.system)}, memory_timer_{around_.loop}
+      cpus_{usable_cpus(around_.system)}, cgroups_{around_.system,
+                                                   {.home = around_.paths.home,
+                                                    .daemons = daemons_of(around_),
+                                                    .own_group = around_.own_cgroup}},
+      limits_timer_{around_.loop}
 {
 }
 
@@ -197,7 +209,7 @@ void Supervisor::change(Worker& worker, std::shared_ptr<const App> app)
     name_files(worker);
     recorder_->row(worker);
     recorder_->listeners(); // those of the app before may be gone with it
-    if (worker.spec().max_memory_restart > 0) watch_memory();
+    watch_limits();
 }
 
 void Supervisor::ask(Worker& worker, Event event, std::string cause, Leave leave)
@@ -325,7 +337,14 @@ void Supervisor::remove(Worker& worker)
 Usage Supervisor::usage(const Worker& worker)
 {
     if (!worker.alive()) return {};
-    return sampler_.sample(worker.id, worker.pid, worker.start_time, around_.clock.now());
+    return sampler_.sample(worker.id, worker.pid, worker.start_time, around_.clock.now(),
+                           [&] { return strays(worker); });
+}
+
+std::vector<pid_t> Supervisor::tree(const Worker& worker)
+{
+    if (!worker.alive()) return {};
+    return live_tree(around_.system, worker.pid, strays(worker));
 }
 
 std::function<void()> Supervisor::for_process(const Worker& worker,

@@ -11,6 +11,7 @@
 #include "supervisor/engine/log_pump.hpp"
 #include "supervisor/engine/recorder.hpp"
 #include "supervisor/engine/worker.hpp"
+#include "supervisor/sys/cgroups.hpp"
 #include "supervisor/sys/keeper.hpp"
 #include "supervisor/sys/launcher.hpp"
 #include "supervisor/sys/process_table.hpp"
@@ -23,6 +24,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace cluster::supervisor {
@@ -37,6 +39,7 @@ struct Surroundings {
     Log& log;
     ipc::HomePaths paths;
     std::vector<pid_t> reapers; ///< who inherits orphans: the guardian
+    bool own_cgroup = false;    ///< see Cgroups::Place
 };
 
 class Supervisor {
@@ -123,6 +126,14 @@ public:
 
     /// Figures of its tree, sampled now unless the last sample is fresh.
     Usage usage(const Worker& worker);
+    /// Pids of its live tree, its own process first; empty when that has gone.
+    [[nodiscard]] std::vector<pid_t> tree(const Worker& worker);
+    /// Who sees to each limit that the app of the worker declares.
+    struct Limit {
+        std::string_view attribute;
+        std::string by; ///< "cgroup v2", "a look every second", "nobody: …"
+    };
+    [[nodiscard]] std::vector<Limit> limits(const Worker& worker);
     ipc::Environment environment_of(const Worker& worker) const;
     [[nodiscard]] std::vector<std::string> last_errors(const Worker& worker);
 
@@ -241,8 +252,17 @@ private:
     const std::vector<ProcessStat>& process_table();
 
     // Limits (limits.cpp).
-    void watch_memory();
-    void check_memory();
+    /// Its groups, made and open to be entered; none where nothing asks for one.
+    ipc::Result<std::vector<ipc::UniqueFd>> open_groups(Worker& worker);
+    void leave_groups(Worker& worker);
+    /// What the kernel did to it for its limits, as part of a sentence; "" nothing.
+    std::string limits_hit(const Worker& worker);
+    /// Of its tree, but not below its process: orphans.
+    std::vector<pid_t> strays(const Worker& worker);
+    [[nodiscard]] bool limited_by_looking(const ipc::AppSpec& spec);
+    void watch_limits();
+    void check_limits();
+    bool check_tree(Worker& worker);
 
     Surroundings around_;
     LogPump logs_;
@@ -272,8 +292,11 @@ private:
     int cpus_ = 1;
     std::vector<ProcessStat> table_; ///< one pass serves all that is asked in one turn of the loop
     bool table_fresh_ = false;
-    boost::asio::steady_timer memory_timer_;
-    bool memory_watched_ = false;
+    Cgroups cgroups_;
+    std::map<std::string, std::vector<pid_t>, std::less<>> orphans_; ///< by unique_id
+    bool orphans_fresh_ = false; ///< one look serves all that is asked in one turn of the loop
+    boost::asio::steady_timer limits_timer_;
+    bool limits_watched_ = false;
 };
 
 } // namespace cluster::supervisor

@@ -71,7 +71,8 @@ struct WorkerRecord {
     milliseconds created_at{0}; ///< last deliberate start, restart or reset
     std::int64_t started_wall_ms = 0;
     std::int64_t created_wall_ms = 0;
-    bool tree_killed = false; ///< SIGKILL was sent: what is left now is unkillable
+    std::vector<std::string> groups; ///< folders of the cgroups that its tree is in
+    bool tree_killed = false;        ///< SIGKILL was sent: what is left now is unkillable
     milliseconds kill_sent_at{0};
     milliseconds due_at{0};   ///< when the kill timeout or the restart delay under way is over
     std::string cause;        ///< who or what asked for the change under way
@@ -100,6 +101,7 @@ struct Worker : WorkerRecord {
     unsigned generation = 0; ///< counts processes; late events of an older one are dropped
     bool adopted = false;    ///< its process is not our child: somebody else waits for it
     milliseconds sweep_pause{0};
+    std::string over_limit;      ///< why we have killed its tree; "" we have not
     milliseconds ended_since{0}; ///< adopted: its end was seen, but not yet how; 0 it was not
 
     std::unique_ptr<LogStream> out, err;

@@ -1,6 +1,7 @@
 #include "supervisor/sys/host.hpp"
 
 #include "ipc/base/text.hpp"
+#include "supervisor/sys/cgroup_mounts.hpp"
 
 #include <malloc.h>
 #include <sys/mman.h>
@@ -22,63 +23,11 @@ extern "C" const char etext;
 namespace cluster::supervisor {
 namespace {
 
-std::vector<std::string_view> split(std::string_view text, std::string_view separators)
-{
-    std::vector<std::string_view> parts;
-    for (auto part = ipc::next_word(text, separators); !part.empty();
-         part = ipc::next_word(text, separators))
-        parts.push_back(part);
-    return parts;
-}
-
-bool lists(std::string_view comma_list, std::string_view word)
-{
-    const auto words = split(comma_list, ",");
-    return std::ranges::find(words, word) != words.end();
-}
-
 /// The number on the first line of a small file.
 std::optional<double> number_in(ipc::System& system, const std::string& path)
 {
     const std::string text = system.read_file(path).value_or("");
     return ipc::parse_number<double>(std::string_view{text}.substr(0, text.find('\n')));
-}
-
-/// One hierarchy in which this process has a cgroup: where it is mounted, and which of its groups
-/// the mount shows as its root (a container sees its own group there).
-struct Mount {
-    std::string point;
-    std::string root;
-};
-
-/// man 5 proc, mountinfo: id parent major:minor root point options… - type source super_options.
-std::optional<Mount> find_mount(std::string_view mountinfo, bool v2)
-{
-    for (const std::string_view line : split(mountinfo, "\n")) {
-        const std::size_t dash = line.find(" - ");
-        if (dash == std::string_view::npos) continue;
-        const auto front = split(line.substr(0, dash), " ");
-        const auto back = split(line.substr(dash + 3), " ");
-        if (front.size() < 5 || back.size() < 3) continue;
-        const bool wanted =
-            v2 ? back[0] == "cgroup2" : back[0] == "cgroup" && lists(back[2], "cpu");
-        if (wanted) return Mount{std::string{front[4]}, std::string{front[3]}};
-    }
-    return std::nullopt;
-}
-
-/// man 7 cgroups, /proc/self/cgroup: id:controllers:path; v2 has id 0 and no controllers.
-std::optional<std::string> find_path(std::string_view cgroups, bool v2)
-{
-    for (const std::string_view line : split(cgroups, "\n")) {
-        const std::size_t first = line.find(':');
-        const std::size_t second = line.find(':', first + 1);
-        if (second == std::string_view::npos) continue;
-        const std::string_view controllers = line.substr(first + 1, second - first - 1);
-        if (v2 ? line.starts_with("0::") : lists(controllers, "cpu"))
-            return std::string{line.substr(second + 1)};
-    }
-    return std::nullopt;
 }
 
 /// CPUs that the quota of one group allows; empty without a quota.
@@ -99,30 +48,19 @@ std::optional<double> quota_of(ipc::System& system, const std::string& folder, b
     return *quota / *period;
 }
 
-/// `path` as the mount shows it, "" for its root and for what it does not show.
-std::string below(const std::string& mount_root, const std::string& path)
-{
-    const std::string prefix = mount_root == "/" ? "" : mount_root;
-    if (path == "/" || !path.starts_with(prefix + "/")) return "";
-    return path.substr(prefix.size());
-}
-
 /// The tightest quota from this process's group up to the root of the hierarchy.
 std::optional<double> tightest_quota(ipc::System& system, std::string_view mountinfo,
                                      std::string_view cgroups, bool v2)
 {
-    const auto mount = find_mount(mountinfo, v2);
-    auto path = find_path(cgroups, v2);
-    if (!mount || !path) return std::nullopt;
-    *path = below(mount->root, *path);
-
+    auto own = own_group(mountinfo, cgroups, v2 ? "" : "cpu");
+    if (!own) return std::nullopt;
     std::optional<double> tightest;
     while (true) {
-        const auto quota = quota_of(system, mount->point + *path, v2);
+        const auto quota = quota_of(system, own->folder(), v2);
         if (quota) tightest = std::min(tightest.value_or(*quota), *quota);
-        if (path->empty()) return tightest;
-        const std::size_t slash = path->rfind('/');
-        path->resize(slash == std::string::npos ? 0 : slash);
+        if (own->path.empty()) return tightest;
+        const std::size_t slash = own->path.rfind('/');
+        own->path.resize(slash == std::string::npos ? 0 : slash);
     }
 }
 

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 
 // Sanitizers watch stacks and calls of threads that they know; this one they do not.
@@ -34,6 +36,38 @@ CLUSTER_CHILD void reset_signals()
 {
     for (int number = 1; number <= 64; ++number) // SIGKILL and SIGSTOP refuse, which is fine
         ::syscall(SYS_rt_sigaction, number, kDefaultAction, nullptr, sizeof(std::uint64_t));
+}
+
+/// Before anything else: what follows counts for the group. "0" is whoever writes.
+CLUSTER_CHILD void enter_cgroups(ChildJob& job)
+{
+    for (unsigned i = 0; i < job.cgroup_count; ++i)
+        if (::syscall(SYS_write, job.cgroups[i], "0", 1) < 0) give_up(job, ChildStage::cgroup);
+}
+
+/// With the daemon's rights, which may raise what a user may not.
+CLUSTER_CHILD void set_priority(ChildJob& job)
+{
+    constexpr int kProcess = 0; // PRIO_PROCESS, and the second 0 is the caller
+    if (job.nice && ::syscall(SYS_setpriority, kProcess, 0, *job.nice) < 0)
+        give_up(job, ChildStage::priority);
+    if (!job.oom_score_adj) return;
+    const long file = ::syscall(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, 0);
+    std::size_t size = 0;
+    while (job.oom_score_adj[size] != '\0')
+        ++size;
+    if (file < 0 || ::syscall(SYS_write, file, job.oom_score_adj, size) < 0)
+        give_up(job, ChildStage::priority);
+    ::syscall(SYS_close, file);
+}
+
+CLUSTER_CHILD void set_rlimits(ChildJob& job)
+{
+    for (unsigned i = 0; i < job.rlimit_count; ++i) {
+        const ChildRlimit& limit = job.rlimits[i];
+        if (::syscall(SYS_prlimit64, 0, limit.resource, limit.soft_hard, nullptr) < 0)
+            give_up(job, ChildStage::rlimits);
+    }
 }
 
 CLUSTER_CHILD void change_identity(ChildJob& job)
@@ -77,10 +111,14 @@ CLUSTER_CHILD int run_child(void* argument)
     ChildJob& job = *static_cast<ChildJob*>(argument);
     reset_signals();
     if (::syscall(SYS_setsid) < 0) give_up(job, ChildStage::session);
+    enter_cgroups(job);
+    set_priority(job);
+    place_fds(job);   // before a limit of open files counts
+    set_rlimits(job); // before the right to raise one is gone
     if (job.change_identity) change_identity(job);
+    if (job.no_new_privileges) ::syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (job.umask >= 0) ::syscall(SYS_umask, job.umask);
     if (job.cwd && ::syscall(SYS_chdir, job.cwd) < 0) give_up(job, ChildStage::cwd);
-    place_fds(job);
     write_pid(job.listen_pid);
     ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &kNoSignals, nullptr, sizeof kNoSignals);
     ::syscall(SYS_execve, job.program, job.argv, job.environment);

@@ -7,10 +7,17 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace cluster::supervisor {
 
-enum class ChildStage { session, groups, gid, uid, cwd, fds, exec };
+enum class ChildStage { session, cgroup, rlimits, priority, groups, gid, uid, cwd, fds, exec };
+
+/// man 2 prlimit; the kernel's struct rlimit64.
+struct ChildRlimit {
+    int resource = 0;
+    std::uint64_t soft_hard[2] = {0, 0};
+};
 
 /// What the child needs, prepared by the parent; the result comes back in the same place.
 struct ChildJob {
@@ -21,6 +28,13 @@ struct ChildJob {
     const int* fds = nullptr;  ///< become 0, 1, 2, …
     int* moved_fds = nullptr;  ///< room for as many
     unsigned fd_count = 0;
+    const int* cgroups = nullptr; ///< cgroup.procs files of the groups to enter
+    unsigned cgroup_count = 0;
+    const ChildRlimit* rlimits = nullptr;
+    unsigned rlimit_count = 0;
+    const int* nice = nullptr;           ///< null keeps
+    const char* oom_score_adj = nullptr; ///< digits for /proc/self/oom_score_adj; null keeps
+    bool no_new_privileges = false;
     char* listen_pid = nullptr; ///< where the child writes its pid, at least 12 bytes
     int umask = -1;             ///< -1 keeps
     bool change_identity = false;

@@ -92,6 +92,18 @@ public:
         job_.moved_fds = moved_fds_.data();
         job_.fd_count = static_cast<unsigned>(plan.fds.size());
         job_.listen_pid = listen_pid_ + kListenPid.size();
+        job_.cgroups = plan.cgroups.data();
+        job_.cgroup_count = static_cast<unsigned>(plan.cgroups.size());
+        for (const auto& [resource, limit] : plan.rlimits)
+            rlimits_.push_back({.resource = resource, .soft_hard = {limit.soft, limit.hard}});
+        job_.rlimits = rlimits_.data();
+        job_.rlimit_count = static_cast<unsigned>(rlimits_.size());
+        if (plan.nice) job_.nice = &*plan.nice;
+        if (plan.oom_score_adj) {
+            oom_score_adj_ = std::to_string(*plan.oom_score_adj);
+            job_.oom_score_adj = oom_score_adj_.c_str();
+        }
+        job_.no_new_privileges = plan.no_new_privileges;
         if (plan.umask) job_.umask = static_cast<int>(*plan.umask);
         if (plan.identity) {
             job_.change_identity = true;
@@ -115,6 +127,8 @@ private:
     std::vector<char*> argv_;
     std::vector<char*> environment_;
     std::vector<int> moved_fds_;
+    std::vector<ChildRlimit> rlimits_;
+    std::string oom_score_adj_;
     char listen_pid_[32] = "LISTEN_PID=";
     ChildJob job_;
 };
@@ -141,6 +155,12 @@ std::string exec_reason(const std::string& program, int error)
     return "its interpreter " + first_line.substr(begin, end - begin) + " does not exist";
 }
 
+/// To raise a limit or a priority takes root (CAP_SYS_RESOURCE, CAP_SYS_NICE).
+std::string rights(int error)
+{
+    return error == EPERM || error == EACCES ? " (only root may raise it)" : "";
+}
+
 LaunchFailure failure(const LaunchPlan& plan, ChildStage stage, int error)
 {
     const std::string reason = ipc::errno_text(error);
@@ -148,6 +168,12 @@ LaunchFailure failure(const LaunchPlan& plan, ChildStage stage, int error)
     switch (stage) {
     case ChildStage::session:
         return {"session", error, "cannot start a session: " + reason};
+    case ChildStage::cgroup:
+        return {"cgroup", error, "cannot enter its cgroup: " + reason};
+    case ChildStage::rlimits:
+        return {"rlimits", error, "cannot set its rlimits: " + reason + rights(error)};
+    case ChildStage::priority:
+        return {"priority", error, "cannot set nice or oom_score_adj: " + reason + rights(error)};
     case ChildStage::groups:
         return {"groups", error, "cannot set the groups of user " + who.user + ": " + reason};
     case ChildStage::gid:

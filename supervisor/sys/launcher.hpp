@@ -5,12 +5,14 @@
 
 #include "ipc/base/result.hpp"
 #include "ipc/base/unique_fd.hpp"
+#include "ipc/wire/app_spec.hpp"
 
 #include <sys/types.h>
 
 #include <expected>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cluster::supervisor {
@@ -39,12 +41,18 @@ struct LaunchPlan {
     std::vector<int> fds; ///< become 0, 1, 2, 3, … in the child; all others are closed
     std::optional<Identity> identity;
     std::optional<unsigned> umask;
+    std::vector<int> cgroups; ///< open cgroup.procs files of the groups to enter
+    std::vector<std::pair<int, ipc::Rlimit>> rlimits; ///< by RLIMIT_… (man 2 getrlimit)
+    std::optional<int> nice;
+    std::optional<int> oom_score_adj;
+    bool no_new_privileges = false;
 };
 
 /// What failed on the way to exec, for a sentence like
 /// "cannot change to directory /srv/x: no such file or directory".
 struct LaunchFailure {
-    std::string stage; ///< "clone", "session", "groups", "gid", "uid", "cwd", "fds", "exec"
+    std::string stage; ///< "clone", "session", "cgroup", "rlimits", "priority", "groups", "gid",
+                       ///< "uid", "cwd", "fds", "exec"
     int error = 0;     ///< errno
     std::string text;  ///< the whole sentence
 };

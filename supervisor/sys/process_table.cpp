@@ -348,6 +348,27 @@ bool may_have_survivors(ipc::System& system, const TreeRoot& root,
     return false;
 }
 
+std::multimap<std::string, pid_t> orphans_by(ipc::System& system, std::string_view variable,
+                                             const std::vector<pid_t>& reapers,
+                                             const std::vector<pid_t>& known)
+{
+    std::multimap<std::string, pid_t> orphans;
+    const std::vector<pid_t> others = sorted(known);
+    for (const pid_t reaper : reapers) {
+        for (const pid_t child : settled_children_of(system, reaper)) {
+            if (std::ranges::binary_search(others, child) || contains(reapers, child)) continue;
+            const std::string environment = environment_of(system, child);
+            std::string_view rest = environment;
+            while (!rest.empty()) {
+                std::string_view entry = ipc::next_word(rest, std::string_view{"\0", 1});
+                if (entry.starts_with(variable) && entry.substr(variable.size()).starts_with('='))
+                    orphans.emplace(entry.substr(variable.size() + 1), child);
+            }
+        }
+    }
+    return orphans;
+}
+
 std::vector<pid_t> children_of(ipc::System& system, pid_t pid, int threads)
 {
     std::vector<pid_t> children;

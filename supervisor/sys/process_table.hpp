@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,6 +73,12 @@ std::vector<ProcessStat> tree_of(ipc::System& system, const std::vector<ProcessS
 /// `known` are the pids of live workers and daemons that need no second look.
 bool may_have_survivors(ipc::System& system, const TreeRoot& root,
                         const std::vector<pid_t>& reapers, const std::vector<pid_t>& known);
+
+/// Live children of `reapers`, but for those of `known`, by the value of a variable in their
+/// environment ("unique_id"): processes whose parent has gone.
+std::multimap<std::string, pid_t> orphans_by(ipc::System& system, std::string_view variable,
+                                             const std::vector<pid_t>& reapers,
+                                             const std::vector<pid_t>& known);
 
 /// Pids of the direct children of all threads of `pid` (/proc/PID/task/TID/children).
 std::vector<pid_t> children_of(ipc::System& system, pid_t pid, int threads);

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -16,12 +17,9 @@ double ticks_per_second()
     return ticks;
 }
 
-/// The process and all below it, parents before their children; empty when it has gone.
-std::vector<ProcessStat> tree_below(ipc::System& system, pid_t pid)
+void add_below(ipc::System& system, std::vector<ProcessStat>& tree, std::size_t from)
 {
-    std::vector<ProcessStat> tree;
-    if (const auto root = read_stat(system, pid)) tree.push_back(*root);
-    for (std::size_t i = 0; i < tree.size(); ++i) {
+    for (std::size_t i = from; i < tree.size(); ++i) {
         const pid_t parent = tree[i].pid;
         for (const pid_t child : children_of(system, parent, tree[i].threads)) {
             const auto stat = read_stat(system, child);
@@ -29,7 +27,28 @@ std::vector<ProcessStat> tree_below(ipc::System& system, pid_t pid)
             if (stat && stat->parent == parent) tree.push_back(*stat);
         }
     }
+}
+
+/// The process and all below it, parents before their children; empty when it has gone.
+std::vector<ProcessStat> tree_below(ipc::System& system, pid_t pid)
+{
+    std::vector<ProcessStat> tree;
+    if (const auto root = read_stat(system, pid)) tree.push_back(*root);
+    add_below(system, tree, 0);
     return tree;
+}
+
+/// The same for those that are not below it, and all below them.
+void add_strays(ipc::System& system, std::vector<ProcessStat>& tree,
+                const std::vector<pid_t>& strays)
+{
+    for (const pid_t pid : strays) {
+        if (std::ranges::find(tree, pid, &ProcessStat::pid) != tree.end()) continue;
+        const auto stat = read_stat(system, pid);
+        if (!stat || is_dead(*stat)) continue;
+        tree.push_back(*stat);
+        add_below(system, tree, tree.size() - 1);
+    }
 }
 
 /// Seconds since boot, 0 when unreadable.
@@ -51,22 +70,25 @@ double percent(double ticks, double seconds)
 Sampler::Sampler(ipc::System& system) : system_{system} {}
 
 Usage Sampler::sample(int worker_id, pid_t pid, std::uint64_t start_time,
-                      std::chrono::milliseconds now)
+                      std::chrono::milliseconds now,
+                      const std::function<std::vector<pid_t>()>& strays)
 {
     Last& last = last_[worker_id];
     const bool same = last.pid == pid && last.start_time == start_time;
     if (same && now - last.at < kFresh) return last.usage;
 
-    const auto tree = tree_below(system_, pid);
+    auto tree = tree_below(system_, pid);
     if (tree.empty() || tree.front().start_time != start_time) {
         forget(worker_id);
         return {};
     }
+    if (strays) add_strays(system_, tree, strays());
     Usage usage;
     std::uint64_t ticks = 0;
     for (const ProcessStat& process : tree) {
         usage.memory += process.resident_bytes;
         ticks += process.cpu_ticks;
+        usage.tasks += process.threads;
     }
     if (same) {
         // A child that has ended takes its ticks along: then we know no better than what is left.
@@ -86,11 +108,13 @@ void Sampler::forget(int worker_id)
     last_.erase(worker_id);
 }
 
-std::vector<pid_t> live_tree(ipc::System& system, pid_t pid)
+std::vector<pid_t> live_tree(ipc::System& system, pid_t pid, const std::vector<pid_t>& strays)
 {
+    auto tree = tree_below(system, pid);
+    add_strays(system, tree, strays);
     std::vector<pid_t> pids;
-    for (const ProcessStat& process : tree_below(system, pid))
-        pids.push_back(process.pid);
+    for (const ProcessStat& process : tree)
+        if (!is_dead(process)) pids.push_back(process.pid);
     return pids;
 }
 

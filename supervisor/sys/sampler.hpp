@@ -7,23 +7,28 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <unordered_map>
+#include <vector>
 
 namespace cluster::supervisor {
 
 struct Usage {
     std::uint64_t memory = 0; ///< bytes resident, whole tree
     double cpu = 0;           ///< percent of one CPU, whole tree, between the last two samples
+    int tasks = 0;            ///< processes and threads of the tree
 };
 
 class Sampler {
 public:
     explicit Sampler(ipc::System& system);
 
-    /// Samples the tree below `pid` (by parent pid, through children_of: no pass over /proc).
+    /// Samples the tree below `pid` (by parent pid, through children_of: no pass over /proc), and
+    /// what `strays` names besides: orphans of the tree, members of its cgroup.
     /// Within `kFresh` of the last sample of that worker the last figures come back. The first
     /// sample's cpu is the average over the life of the tree's processes.
-    Usage sample(int worker_id, pid_t pid, std::uint64_t start_time, std::chrono::milliseconds now);
+    Usage sample(int worker_id, pid_t pid, std::uint64_t start_time, std::chrono::milliseconds now,
+                 const std::function<std::vector<pid_t>()>& strays = {});
     void forget(int worker_id);
 
     static constexpr std::chrono::milliseconds kFresh{250};
@@ -40,7 +45,8 @@ private:
     std::unordered_map<int, Last> last_;
 };
 
-/// Pids of the whole tree below `pid`, itself included (what `describe` shows as children).
-std::vector<pid_t> live_tree(ipc::System& system, pid_t pid);
+/// Pids of the whole tree below `pid`, itself included, and of `strays` (what `describe` shows as
+/// children).
+std::vector<pid_t> live_tree(ipc::System& system, pid_t pid, const std::vector<pid_t>& strays = {});
 
 } // namespace cluster::supervisor

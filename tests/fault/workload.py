@@ -80,8 +80,8 @@ class Workload:
         yield self._writer("lines", LONGEST_MERGED, instances=2, merge_logs=True)
         yield self._writer("solo", LONGEST_ALONE)
         yield AppKind("tree", self._spec("tree", WORKERS / "forks_children.py",
-                                         interpreter_args=["-I", "-S"]),
-                      processes=5, most=2)
+                                         interpreter_args=["-I", "-S"], pids_max=50),
+                      processes=5, most=2)  # in a cgroup, where there is one
         yield AppKind("deaf", self._spec("deaf", OWN / "deaf.sh", kill_timeout=150, instances=2))
         yield AppKind("base", self._spec("base", OWN / "says_ready.py", wait_ready=True,
                                          listen_timeout="10s", interpreter_args=["-I", "-S"]),

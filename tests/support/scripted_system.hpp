@@ -128,6 +128,19 @@ public:
         return plain("create directory " + path);
     }
 
+    ipc::Result<void> remove_directory(const std::string& path) override
+    {
+        return plain("remove directory " + path);
+    }
+
+    /// A file "path#name" is the attribute.
+    ipc::Result<std::string> getxattr(const std::string& path, const std::string& name) override
+    {
+        const auto found = files.find(path + "#" + name);
+        if (found == files.end()) return ipc::fail(ENODATA, "getxattr " + name + " of " + path);
+        return found->second;
+    }
+
     /// The first components below `path` of all files and links.
     ipc::Result<std::vector<std::string>> list_directory(const std::string& path) override
     {

@@ -88,6 +88,15 @@ json everything()
         {"uid", "www-data"},
         {"gid", "33"},
         {"umask", "0027"},
+        {"memory_high", 268435456},
+        {"memory_max", 536870912},
+        {"cpu_max", 1.5},
+        {"pids_max", 100},
+        {"rlimits",
+         {{"core", 0}, {"memlock", "unlimited"}, {"nofile", {{"soft", 1024}, {"hard", 65536}}}}},
+        {"nice", -5},
+        {"oom_score_adj", 500},
+        {"no_new_privileges", true},
         {"autostart", false},
         {"autorestart", false},
         {"max_restarts", 3},
@@ -249,6 +258,28 @@ TEST_CASE("attributes: values are converted as PM2 converts them")
     CHECK(good({{"out_file", "NULL"}}).out_file == "/dev/null");
     CHECK(good({{"name", 42}}).name == "42");
     CHECK(good({{"script", "a.js"}, {"cwd", nullptr}}).cwd.empty());
+}
+
+TEST_CASE("attributes: what a worker may take")
+{
+    CHECK(good({{"cpu_max", 0.5}}).cpu_max == 500);
+    CHECK(good({{"cpu_max", "150%"}}).cpu_max == 1500);
+    CHECK(good({{"cpu_max", "2"}}).cpu_max == 2000);
+    CHECK(good({{"cpu_max", 0}}).cpu_max == 0);
+    CHECK(good({{"pids_max", "64"}}).pids_max == 64);
+    CHECK(good({{"nice", -20}}).nice == -20);
+    using Limits = std::map<std::string, Rlimit>;
+    CHECK(good({{"rlimits", {{"nofile", 100}}}}).rlimits == Limits{{"nofile", {100, 100}}});
+    CHECK(good({{"rlimits", {{"as", "1G"}}}}).rlimits == Limits{{"as", {1U << 30U, 1U << 30U}}});
+    CHECK(good({{"rlimits", {{"core", {{"soft", 0}, {"hard", "unlimited"}}}}}}).rlimits ==
+          Limits{{"core", {0, kNoLimit}}});
+    CHECK(good({{"rlimits", {{"core", {{"hard", 7}}}}}}).rlimits == Limits{{"core", {7, 7}}});
+    for (const json& value : {json(0.001), json(-1), json("50 %"), json("x"), json(true)})
+        CHECK(complaint("cpu_max", value).contains("must be"));
+    for (const json& value :
+         {json("64"), json{{"files", 1}}, json{{"nofile", -1}}, json{{"nofile", "lots"}},
+          json{{"nofile", {{"soft", 2}, {"hard", 1}}}}, json{{"nofile", json::object()}}})
+        CHECK(complaint("rlimits", value).contains("must be"));
 }
 
 TEST_CASE("attributes: instances are counted or relative to the CPUs")

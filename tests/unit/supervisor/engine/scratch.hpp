@@ -104,6 +104,14 @@ public:
     {
         return real_.make_directories(path, mode);
     }
+    ipc::Result<void> remove_directory(const std::string& path) override
+    {
+        return real_.remove_directory(path);
+    }
+    ipc::Result<std::string> getxattr(const std::string& path, const std::string& name) override
+    {
+        return real_.getxattr(path, name);
+    }
     ipc::Result<std::vector<std::string>> list_directory(const std::string& path) override
     {
         return real_.list_directory(path);

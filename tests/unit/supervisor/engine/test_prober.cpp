@@ -94,13 +94,12 @@ struct Probing {
 
     LaunchPlan plan(const std::vector<std::string>& argv) const
     {
-        return {.program = argv[0],
-                .argv = argv,
-                .environment = {"PATH=/usr/bin:/bin"},
-                .cwd = folder.path,
-                .fds = {},
-                .identity = std::nullopt,
-                .umask = std::nullopt};
+        LaunchPlan plan;
+        plan.program = argv[0];
+        plan.argv = argv;
+        plan.environment = {"PATH=/usr/bin:/bin"};
+        plan.cwd = folder.path;
+        return plan;
     }
 
     static ipc::Probe script(const std::string& text, milliseconds interval = kNever,

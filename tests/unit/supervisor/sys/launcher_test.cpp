@@ -78,6 +78,59 @@ TEST_CASE("launcher: without a umask of its own the program has ours")
     CHECK(run.line() == "0037");
 }
 
+TEST_CASE("launcher: rlimits, nice, oom_score_adj and no_new_privileges are those of the plan")
+{
+    LaunchPlan plan = shell("ulimit -Sn; ulimit -Hn; ulimit -c; nice; cat /proc/self/oom_score_adj;"
+                            "grep NoNewPrivs /proc/self/status");
+    plan.rlimits = {{RLIMIT_NOFILE, {.soft = 20, .hard = 30}}, {RLIMIT_CORE, {}}};
+    plan.nice = 7;
+    plan.oom_score_adj = 123;
+    plan.no_new_privileges = true;
+    Running run{plan};
+    for (const char* line : {"20", "30", "0", "7", "123", "NoNewPrivs:\t1"})
+        CHECK(run.line() == line);
+    CHECK(run.wait() == 0);
+}
+
+TEST_CASE("launcher: a limit that may not be raised names its stage")
+{
+    CHECK(as_ordinary_user([] {
+        LaunchPlan plan = shell("true");
+        plan.rlimits = {{RLIMIT_NOFILE, {.soft = 1, .hard = 1'000'000'000'000}}};
+        LinuxLauncher launcher;
+        const auto launched = launcher.launch(plan);
+        return !launched && launched.error().stage == "rlimits" &&
+               launched.error().text.contains("only root may raise it");
+    }));
+    CHECK(as_ordinary_user([] {
+        LaunchPlan plan = shell("true");
+        plan.nice = -5;
+        LinuxLauncher launcher;
+        const auto launched = launcher.launch(plan);
+        return !launched && launched.error().stage == "priority";
+    }));
+}
+
+TEST_CASE("launcher: the program writes itself into the groups before it runs")
+{
+    const Scratch scratch;
+    const std::string path = scratch.path + "/cgroup.procs";
+    UniqueFd group{::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)};
+    LaunchPlan plan = shell("cat " + path + "; echo");
+    plan.cgroups = {group.get()};
+    Running run{plan};
+    CHECK(run.line() == "0");
+    CHECK(run.wait() == 0);
+
+    UniqueFd closed{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    plan.cgroups = {closed.get()};
+    LinuxLauncher launcher;
+    const auto launched = launcher.launch(plan);
+    REQUIRE_FALSE(launched);
+    CHECK(launched.error().stage == "cgroup");
+    CHECK_FALSE(have_children());
+}
+
 TEST_CASE("launcher: the program leads a session and a group of its own")
 {
     Running run{shell("cut -d' ' -f5,6 /proc/$$/stat; echo $$")};

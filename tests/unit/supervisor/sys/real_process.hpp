@@ -106,13 +106,12 @@ inline supervisor::LaunchPlan shell(const std::string& script,
                                     std::vector<std::string> environment = {})
 {
     environment.emplace_back("PATH=/usr/bin:/bin");
-    return {.program = "/bin/sh",
-            .argv = {"sh", "-c", script},
-            .environment = std::move(environment),
-            .cwd = "/tmp",
-            .fds = {},
-            .identity = std::nullopt,
-            .umask = std::nullopt};
+    supervisor::LaunchPlan plan;
+    plan.program = "/bin/sh";
+    plan.argv = {"sh", "-c", script};
+    plan.environment = std::move(environment);
+    plan.cwd = "/tmp";
+    return plan;
 }
 
 } // namespace cluster::tests
