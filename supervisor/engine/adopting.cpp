@@ -168,6 +168,11 @@ void Supervisor::resume(milliseconds told_within)
 void Supervisor::resume(Worker& worker)
 {
     watch_limits();
+    if (around_.own_cgroup && !worker.groups.empty()) {
+        if (auto renewed = cgroups_.renew(worker.groups, limits_of(worker.spec())); !renewed)
+            around_.log.error(
+                fmt::format("{}:{} {}", worker.spec().name, worker.id, renewed.error().text()));
+    }
     if (worker.alive()) {
         if (worker.exit_watch)
             watch_exit(worker);

@@ -202,6 +202,18 @@ ipc::Result<GroupFolders> Cgroups::make(const std::string& name, const TreeLimit
     return folders;
 }
 
+ipc::Result<void> Cgroups::renew(const GroupFolders& folders, const TreeLimits& limits)
+{
+    discover();
+    for (const std::string& folder : folders) {
+        for (const auto& [name, controller] : controllers_) {
+            if (!folder.starts_with(controller.base + "/")) continue;
+            if (auto done = limit(folder, controller.version, name, limits); !done) return done;
+        }
+    }
+    return {};
+}
+
 ipc::Result<void> Cgroups::limit(const std::string& folder, int version,
                                  std::string_view controller, const TreeLimits& limits)
 {

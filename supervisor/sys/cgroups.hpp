@@ -61,6 +61,9 @@ public:
 
     /// A fresh group with these limits. What nobody enforces is left out. Errors name the file.
     ipc::Result<GroupFolders> make(const std::string& name, const TreeLimits& limits);
+    /// Sets the limits of groups that a daemon before us made: they are lost where the group of our
+    /// unit was made whole for its restart.
+    ipc::Result<void> renew(const GroupFolders& folders, const TreeLimits& limits);
 
 private:
     void discover();

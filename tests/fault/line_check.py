@@ -6,7 +6,7 @@ with others between them: then both have to be there, and to make that line.
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import proc
 from writes_lines import COUNTS, STREAMS, line
@@ -17,9 +17,10 @@ SHARED = ("lines-out", "lines-error")  # files of the app `lines` that have seve
 
 @dataclass
 class Run:
-    """What the files have shown of one run so far: lines per stream, and where it was cut."""
-    seen: list
-    cut: bool = False
+    """What the files have shown of one run so far: for each stream, its lines, and whether it was
+    cut."""
+    seen: list = field(default_factory=lambda: [0, 0])
+    cut: list = field(default_factory=lambda: [False, False])
 
 
 class LineCheck:
@@ -75,7 +76,7 @@ class LineCheck:
         return counts, alive
 
     def _missing(self, run, count):
-        seen = self.runs.get(run, Run([0, 0])).seen
+        seen = self.runs.get(run, Run()).seen
         for stream, had, wanted in zip(STREAMS, seen, count):
             if had < wanted:
                 return f"run {run}, {stream}: {had} lines in the file, {wanted} were written"
@@ -109,25 +110,26 @@ class LineCheck:
             if begun:
                 halves.append(text)
             return None if begun else f"a strange line {shorten(text)}"
-        run = self.runs.setdefault(name, Run([0, 0]))
+        run = self.runs.setdefault(name, Run())
         wanted = line(name, STREAMS[at], run.seen[at], self.longest)
-        if text == wanted and not run.cut:
+        cut = run.cut[at]
+        if text == wanted and not cut:
             run.seen[at] += 1
             return None
-        if wanted.startswith(text) and not run.cut and pid_of(name) in killed:
-            run.cut = True
+        if wanted.startswith(text) and not cut and pid_of(name) in killed:
+            run.cut[at] = True
             return None
-        if wanted.startswith(text) and not run.cut and path.stem in SHARED:
+        if wanted.startswith(text) and not cut and path.stem in SHARED:
             halves.append(text)
             return None
         return (f"run {name}, line {run.seen[at]}: {shorten(text)} instead of {shorten(wanted)}"
-                + (", after it was cut" if run.cut else ""))
+                + (", after it was cut" if cut else ""))
 
 
     def _is_next(self, text, at):
         """The line that comes next in its run."""
         run = self.runs.get(name_in(text))
-        return run and not run.cut and text == line(name_in(text), STREAMS[at], run.seen[at],
+        return run and not run.cut[at] and text == line(name_in(text), STREAMS[at], run.seen[at],
                                                     self.longest)
 
 

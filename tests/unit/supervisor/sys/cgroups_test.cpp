@@ -130,6 +130,19 @@ TEST_CASE("cgroups: version 2 takes each limit in its own file")
     CHECK(m.text(kUnit + "/w1/pids.max") == "64");
 }
 
+TEST_CASE("cgroups: limits that were lost with the controllers are set again")
+{
+    Machine m;
+    m.system.files[kUnit + "#user.delegate"] = "1";
+    m.system.files[kUnit + "/cgroup.subtree_control"] = "cpu memory pids ";
+    m.has_worker_group(kUnit + "/w1");
+    Cgroups cgroups{m.system, kPlace};
+    REQUIRE(cgroups.renew({kUnit + "/w1"}, {.memory_max = 4096, .pids_max = 9}));
+    CHECK(m.text(kUnit + "/w1/memory.max") == "4096");
+    CHECK(m.text(kUnit + "/w1/pids.max") == "9");
+    CHECK(m.text(kUnit + "/w1/cpu.max").empty());
+}
+
 TEST_CASE("cgroups: version 1 has a group for each controller that a limit needs")
 {
     Machine m;
