@@ -16,9 +16,16 @@ constexpr int kMaxInstances = 10'000;
 /// Tell a process about its own parent: a channel, descriptors, a watchdog, a log. They name things
 /// that a worker does not have.
 constexpr std::string_view kParentsOwn[] = {
-    "JOURNAL_STREAM", "LISTEN_FDNAMES",  "LISTEN_FDS",
-    "LISTEN_PID",     "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE",
-    "NODE_UNIQUE_ID", "NOTIFY_SOCKET",   "WATCHDOG_PID",
+    "FDSTORE",
+    "JOURNAL_STREAM",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
     "WATCHDOG_USEC",
 };
 
