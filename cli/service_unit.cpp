@@ -228,7 +228,9 @@ std::string file_unit_text(const FileUnit& unit)
     text += line("Environment", fmt::format("CLUSTER_HOME=%S/{}", state));
     text += line("Environment", environment_assignment("PATH", unit.path));
     text += line("WorkingDirectory", plain_value(unit.folder));
-    std::string command = exec_program(unit.clusterctl) + " run " + exec_argument(unit.file);
+    constexpr int kMargin = 10; // for what is left after the grace period
+    std::string command = fmt::format("{} run {} --grace {}s", exec_program(unit.clusterctl),
+                                      exec_argument(unit.file), unit.stop_seconds - kMargin);
     if (!unit.env_name.empty()) command += " --env " + exec_argument(unit.env_name);
     text += line("ExecStart", command);
     text += "KillMode=mixed\n"

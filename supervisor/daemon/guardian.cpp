@@ -193,12 +193,20 @@ void Guardian::hear(const Message& message, std::vector<ipc::UniqueFd> fds)
     if (message.verb == Verb::drop)
         for (const std::uint64_t inode : message.inodes)
             drop(inode);
-    if (message.verb == Verb::alive) service_.tell("WATCHDOG=1");
+    if (message.verb == Verb::alive) tell_alive();
     if (message.verb == Verb::journal && !fds.empty()) journal_ = std::move(fds.front());
     if (message.verb == Verb::acknowledge) forget(message.ended);
     if (message.verb == Verb::ready) manager_ready();
     if (message.verb == Verb::upgrade) begin_upgrade(message.upgrade);
     tidy_later();
+}
+
+/// A stop takes as long as the apps may: each sign of life gives it more time.
+void Guardian::tell_alive()
+{
+    const auto watchdog = service_.settings().watchdog.count();
+    service_.tell(stopping_ ? fmt::format("WATCHDOG=1\nEXTEND_TIMEOUT_USEC={}", watchdog)
+                            : "WATCHDOG=1");
 }
 
 void Guardian::keep(ipc::UniqueFd fd)

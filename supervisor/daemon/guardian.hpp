@@ -69,6 +69,7 @@ private:
     void brief_manager();
     void open_channel(ipc::UniqueFd socket);
     void hear(const Message& message, std::vector<ipc::UniqueFd> fds);
+    void tell_alive();
     void keep(ipc::UniqueFd fd);
     void drop(std::uint64_t inode);
     void tidy_later();

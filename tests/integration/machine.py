@@ -24,6 +24,8 @@ PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps"
 MIRROR = "http://deb.debian.org/debian"
 BOOT_LIMIT = 60.0
 PROGRAMS = "/opt/clusterctl"
+# Looking for leaks takes ptrace, which a sandbox forbids.
+SANITIZER = "ASAN_OPTIONS=quarantine_size_mb=1:detect_leaks=0"
 
 
 class Unavailable(Exception):
@@ -99,6 +101,7 @@ class Machine:
             mount -t overlay -o lowerdir={image},upperdir={memory}/upper,workdir={memory}/work \\
                 overlay {root}
             mkdir -p {root}{PROGRAMS}
+            {self._sanitizer_settings(root)}
             echo ready
             exec sleep infinity"""
         self.holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "-m", "sh", "-c", script], text=True,
@@ -109,6 +112,17 @@ class Machine:
             said += self.holder.stdout.read()
             raise Unavailable("no overlay can be mounted: " + said.strip())
         return self
+
+    @staticmethod
+    def _sanitizer_settings(root):
+        """For services, which do not inherit our environment."""
+        if not SANITIZED:
+            return ""
+        return f"""for scope in system user; do
+                mkdir -p {root}/etc/systemd/$scope.conf.d
+                printf '[Manager]\\nDefaultEnvironment={SANITIZER}\\n' \
+                    > {root}/etc/systemd/$scope.conf.d/test.conf
+            done"""
 
     def boot(self):
         for group in self.groups:
@@ -183,7 +197,8 @@ class Machine:
                           "XDG_RUNTIME_DIR": f"/run/user/{uid}"}
             who = ["-S", str(uid), "-G", str(uid)]
         if SANITIZED:
-            variables["ASAN_OPTIONS"] = "quarantine_size_mb=1:detect_leaks=0"
+            name, _, value = SANITIZER.partition("=")
+            variables[name] = value
         variables |= env or {}
         settings = [f"{name}={value}" for name, value in variables.items()]
         return ["nsenter", "-t", str(self.init), "-m", "-u", "-i", "-p", "-C", *who,

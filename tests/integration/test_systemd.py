@@ -95,6 +95,10 @@ class OnMachine(unittest.TestCase):
         self.machine.write(f"{UNITS}/{self.unit}.d/test.conf", "\n".join(["[Service]", *lines, ""]))
         self.systemctl("daemon-reload")
 
+    def finding(self, check):
+        findings = json.loads(self.ctl("doctor", "--json", check=False).stdout)["findings"]
+        return next(finding for finding in findings if finding["check"] == check)
+
     def load(self):
         wait_for(lambda: http_answer(self.port), what="the first answer")
         load = Load(self.port, kinds="new=3,kept=3", no_echo=True)
@@ -225,6 +229,18 @@ class OfTheSystem(OnMachine):
         self.systemctl("start", self.unit)
         wait_for(lambda: sorted(self.online()) == ids, what="the same ids")
 
+    def test_a_stop_has_as_much_time_as_the_apps_need(self):
+        self.startup()
+        self.drop_in("TimeoutStopSec=1s", "WatchdogSec=900ms")
+        self.systemctl("restart", self.unit)
+        self.machine.write(f"{self.home}/slow.sh", "trap 'sleep 3; echo done > end; exit' INT\n"
+                                                   "while :; do sleep 0.05; done\n")
+        self.start({"name": "slow", "script": f"{self.home}/slow.sh", "cwd": self.home,
+                    "kill_timeout": "30s"})
+        self.systemctl("stop", self.unit)
+        self.assertEqual(self.machine.read(f"{self.home}/end"), "done\n")
+        self.assertEqual(self.show("Result"), "success")
+
     def test_a_daemon_that_was_started_by_hand_gives_over_to_the_unit(self):
         self.start(self.api())
         before = self.online()
@@ -232,6 +248,11 @@ class OfTheSystem(OnMachine):
         self.startup()
         self.assertEqual(self.online(), before)
         self.assert_nothing_lost(load)
+        self.assertEqual(self.finding("systemd")["verdict"], "ok")
+        self.systemctl("stop", self.unit)
+        self.ctl("list")  # without the right to start the unit
+        self.assertIn("does not run this daemon", self.finding("systemd")["what"])
+        self.systemctl("start", self.unit)
         daemons = self.machine.run("pgrep", "-u", self.user[0], "clusterd").stdout.split()
         self.assertEqual(daemons[0], self.show("MainPID"))
         self.assertEqual(len(daemons), 2)
@@ -263,7 +284,7 @@ class OfTheSystem(OnMachine):
         self.assert_nothing_lost(load)
 
     def test_what_systemd_says_about_the_units(self):
-        for options in ([], ["--wait-ip"], ["--hardened"], ["--wait-ip", "--hardened"]):
+        for options in ([], ["--wait-ip", "--hardened"]):
             with self.subTest(options):
                 self.startup(*options)
                 path = f"{UNITS}/{self.unit}"

@@ -134,16 +134,17 @@ TEST_CASE("service unit: of one file")
                   .env_name = "production",
                   .apps = {"api", "worker"}};
     const std::string text = file_unit_text(file);
-    for (const char* line : {
-             "Description=api, worker",
-             "User=deploy",
-             "StateDirectory=clusterctl-api",
-             "Environment=CLUSTER_HOME=%S/clusterctl-api",
-             "WorkingDirectory=/srv/my api",
-             R"(ExecStart=/usr/bin/clusterctl run "/srv/my api/ecosystem.json" --env production)",
-             "KillMode=mixed",
-             "TimeoutStopSec=90s",
-         }) {
+    for (
+        const char* line : {
+            "Description=api, worker",
+            "User=deploy",
+            "StateDirectory=clusterctl-api",
+            "Environment=CLUSTER_HOME=%S/clusterctl-api",
+            "WorkingDirectory=/srv/my api",
+            R"(ExecStart=/usr/bin/clusterctl run "/srv/my api/ecosystem.json" --grace 80s --env production)",
+            "KillMode=mixed",
+            "TimeoutStopSec=90s",
+        }) {
         CAPTURE(line);
         CHECK(has_line(text, line));
     }
