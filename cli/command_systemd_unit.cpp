@@ -72,7 +72,7 @@ int print_unit(const UnitOptions& options, Context& context)
     FileUnit unit{.scope = options.of_user ? Scope::user : Scope::system,
                   .name = *name,
                   .user = options.user,
-                  .path = path == environment.end() ? "/usr/local/bin:/usr/bin:/bin" : path->second,
+                  .path = path == environment.end() ? service_path("") : service_path(path->second),
                   .clusterctl = own_program(),
                   .file = file.string(),
                   .folder = file.parent_path().string(),

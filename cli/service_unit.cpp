@@ -14,6 +14,9 @@ constexpr std::size_t kLongestName = 255; ///< man 5 systemd.unit, with the suff
 /// the kernel takes 128 KiB.
 constexpr int kStored = 2048;
 
+constexpr std::string_view kUserFolders =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 bool is_name_character(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -167,6 +170,21 @@ std::string plain_value(std::string_view text)
         out += is_control(c) ? ' ' : c;
     }
     return out;
+}
+
+std::string service_path(std::string_view path)
+{
+    std::vector<std::string> folders;
+    for (std::string_view rest : {path, kUserFolders}) {
+        while (!rest.empty()) {
+            const auto colon = rest.find(':');
+            const std::string folder{rest.substr(0, colon)};
+            if (folder.starts_with('/') && std::ranges::find(folders, folder) == folders.end())
+                folders.push_back(folder);
+            rest.remove_prefix(colon == rest.npos ? rest.size() : colon + 1);
+        }
+    }
+    return fmt::format("{}", fmt::join(folders, ":"));
 }
 
 std::optional<std::string> service_name(std::string_view word)

@@ -17,6 +17,9 @@ namespace cluster::cli {
 [[nodiscard]] std::string environment_assignment(std::string_view name, std::string_view value);
 /// Text in which `%` means itself: for Description= and the like. Control characters become blanks.
 [[nodiscard]] std::string plain_value(std::string_view text);
+/// A PATH for a service: relative entries mean nothing there and are left out, the usual folders
+/// stand at its end.
+[[nodiscard]] std::string service_path(std::string_view path);
 /// "api.service" for "api" and "api.service". Empty when systemd would not take it as a name.
 [[nodiscard]] std::optional<std::string> service_name(std::string_view word);
 /// `text` with a dash for each character that a name may not have.

@@ -37,9 +37,10 @@ std::optional<InstalledUnit> find_in(ipc::System& system, Scope scope, const std
     std::ranges::sort(*names);
     for (const std::string& name : *names) {
         if (!name.ends_with(".service")) continue;
-        const auto text = system.read_file(folder + "/" + name);
+        const std::string path = fmt::format("{}/{}", folder, name);
+        const auto text = system.read_file(path);
         if (text && home_in_unit(*text) == home)
-            return InstalledUnit{.scope = scope, .name = name, .path = folder + "/" + name};
+            return InstalledUnit{.scope = scope, .name = name, .path = path};
     }
     return std::nullopt;
 }
@@ -69,7 +70,7 @@ std::string how_it_ended(const Captured& captured)
 }
 
 /// Is it on its way up by itself, or about to be gone for another one?
-bool is_coming(ipc::System& system, const ipc::Clock& clock, std::vector<std::string> words,
+bool is_coming(ipc::System& system, const ipc::Clock& clock, const std::vector<std::string>& words,
                const ipc::Environment& environment)
 {
     constexpr std::string_view kComing[] = {"active", "activating", "reloading", "deactivating"};

@@ -15,9 +15,6 @@ using Kind = Step::Kind;
 /// PM2's names for systemd and for distributions that come with it.
 constexpr std::string_view kSystemd[] = {"", "systemd", "ubuntu", "centos", "arch", "oracle"};
 
-constexpr std::string_view kUserFolders =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 std::optional<std::string> refusal_of_platform(const std::string& platform)
 {
     if (std::ranges::find(kSystemd, platform) != std::end(kSystemd)) return std::nullopt;
@@ -46,22 +43,6 @@ std::string shell_word(std::string_view word)
     for (const char c : word)
         out += c == '\'' ? std::string{"'\\''"} : std::string{c};
     return out + '\'';
-}
-
-/// Relative entries mean nothing in a service.
-std::string service_path(std::string_view path)
-{
-    std::vector<std::string> folders;
-    for (std::string_view rest : {path, kUserFolders}) {
-        while (!rest.empty()) {
-            const auto colon = rest.find(':');
-            const std::string folder{rest.substr(0, colon)};
-            if (folder.starts_with('/') && std::ranges::find(folders, folder) == folders.end())
-                folders.push_back(folder);
-            rest.remove_prefix(colon == rest.npos ? rest.size() : colon + 1);
-        }
-    }
-    return fmt::format("{}", fmt::join(folders, ":"));
 }
 
 /// Which unit it is about: the same for both commands.

@@ -19,9 +19,9 @@ import subprocess
 from harness import BIN, ROOT, SANITIZED, wait_for
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
-IMAGE = CACHE / "clusterctl-tests" / "bookworm-1"  # another number when the packages change
+IMAGE = CACHE / "clusterctl-tests" / "debian-12-1"  # another number when the packages change
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps"
-MIRROR = "http://deb.debian.org/debian"
+RELEASE = "bookworm"
 BOOT_LIMIT = 60.0
 PROGRAMS = "/opt/clusterctl"
 # Looking for leaks takes ptrace, which a sandbox forbids.
@@ -30,6 +30,18 @@ SANITIZER = "ASAN_OPTIONS=quarantine_size_mb=1:detect_leaks=0"
 
 class Unavailable(Exception):
     """This machine cannot boot one; says why."""
+
+
+def mirror():
+    """Where this machine has the packages of that release from; else debootstrap's own choice."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(["apt-get", "indextargets", "--format", "$(CODENAME) $(SITE)",
+                               "Created-By: Packages"], capture_output=True, text=True)
+        for line in done.stdout.splitlines():
+            codename, _, site = line.partition(" ")
+            if codename == RELEASE and site:
+                return [site]
+    return []
 
 
 def build_image():
@@ -47,7 +59,7 @@ def build_image():
         fresh = IMAGE.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         done = subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}",
-                               "bookworm", fresh, MIRROR], capture_output=True, text=True,
+                               RELEASE, fresh, *mirror()], capture_output=True, text=True,
                               stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)

@@ -190,6 +190,7 @@ class OfTheSystem(OnMachine):
         self.start(self.api(instances=4))
         self.assertGreater(int(self.show("NFileDescriptorStore")), empty + 4)
         self.systemctl("reload", self.unit)
+        self.kill_main()
         self.assertGreater(int(self.show("NFileDescriptorStore")), empty + 4)
         self.ctl("delete", "all")
         wait_for(lambda: int(self.show("NFileDescriptorStore")) == empty, what="an empty store")
@@ -323,6 +324,27 @@ class OfTheSystem(OnMachine):
         self.assertEqual(broken.returncode, 1)
         self.assertIn("systemctl daemon-reload: find systemctl in PATH", broken.stderr)
         self.ctl("unstartup", "-u", self.user[0], root=True)
+
+    def test_a_unit_that_runs_one_file_alone(self):
+        if self.ctl("run", "--help", check=False).returncode != 0:
+            self.skipTest("this clusterctl has no command `run` yet")
+        self.unit = f"{self.user[0]}-api.service"
+        self.machine.write(f"{self.home}/ecosystem.json", json.dumps({"apps": [self.api()]}))
+        text = self.ctl("systemd-unit", f"{self.home}/ecosystem.json", "-u", self.user[0],
+                        "--service-name", self.unit).stdout
+        self.machine.write(f"{UNITS}/{self.unit}", text)
+        verified = self.machine.run("systemd-analyze", "verify", f"{UNITS}/{self.unit}")
+        self.assertEqual(verified.stdout + verified.stderr, "")
+        self.systemctl("daemon-reload")
+        self.systemctl("start", self.unit)
+        wait_for(lambda: http_answer(self.port), what="an answer")
+        self.kill_main()
+        wait_for(lambda: http_answer(self.port), what="an answer of the next")
+        self.assertIn("listening on", self.machine.journal())
+        self.systemctl("stop", self.unit)
+        self.assertEqual((self.show("Result"), http_answer(self.port)), ("success", None))
+        left = self.machine.run("pgrep", "-u", self.user[0], "-l", check=False).stdout
+        self.assertEqual(left, "")
 
     def test_a_second_unit_for_a_home_is_refused(self):
         self.startup()
