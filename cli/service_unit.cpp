@@ -172,6 +172,19 @@ std::string plain_value(std::string_view text)
     return out;
 }
 
+std::string shell_word(std::string_view word)
+{
+    const bool plain = !word.empty() && std::ranges::all_of(word, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string_view{"/=@+,.:_-"}.contains(c);
+    });
+    if (plain) return std::string{word};
+    std::string out{'\''};
+    for (const char c : word)
+        out += c == '\'' ? std::string{"'\\''"} : std::string{c};
+    return out + '\'';
+}
+
 std::string service_path(std::string_view path)
 {
     std::vector<std::string> folders;
@@ -234,7 +247,7 @@ std::string file_unit_text(const FileUnit& unit)
     const char* ctl = of_system ? "systemctl" : "systemctl --user";
     std::string text = fmt::format("# clusterctl systemd-unit {0} > {1}/{2}\n"
                                    "# {3} daemon-reload && {3} enable --now {4}\n",
-                                   plain_value(unit.file), folder, unit.name, ctl, stem);
+                                   shell_word(unit.file), folder, unit.name, ctl, stem);
     text += "[Unit]\n" +
             line("Description", plain_value(fmt::format("{}", fmt::join(unit.apps, ", "))));
     if (of_system) text += line("After", "network.target");

@@ -17,6 +17,8 @@ namespace cluster::cli {
 [[nodiscard]] std::string environment_assignment(std::string_view name, std::string_view value);
 /// Text in which `%` means itself: for Description= and the like. Control characters become blanks.
 [[nodiscard]] std::string plain_value(std::string_view text);
+/// A word as a shell takes it, quoted where it has to be.
+[[nodiscard]] std::string shell_word(std::string_view word);
 /// A PATH for a service: relative entries mean nothing there and are left out, the usual folders
 /// stand at its end.
 [[nodiscard]] std::string service_path(std::string_view path);

@@ -32,19 +32,6 @@ bool has_control(std::string_view text)
         text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
-std::string shell_word(std::string_view word)
-{
-    const bool plain = !word.empty() && std::ranges::all_of(word, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               std::string_view{"/=@+,.:_-"}.contains(c);
-    });
-    if (plain) return std::string{word};
-    std::string out{'\''};
-    for (const char c : word)
-        out += c == '\'' ? std::string{"'\\''"} : std::string{c};
-    return out + '\'';
-}
-
 /// Which unit it is about: the same for both commands.
 std::expected<StartupPlan, std::string> identify(const StartupFacts& facts, StartupWords words,
                                                  const std::string& command)
