@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/daemon_starter.hpp"
 #include "cli/host_checks.hpp"
+#include "cli/services.hpp"
 #include "ipc/base/home.hpp"
 
 #include <CLI/App.hpp>
@@ -53,6 +54,17 @@ std::optional<Finding> saved_state(const ipc::HomePaths& paths, ipc::System& sys
                    .advice = good ? "" : "the next daemon puts it aside and takes an older one"};
 }
 
+/// Whether systemd is to run this daemon, and does.
+void read_unit(HostFacts& host, pid_t guardian, ipc::System& system)
+{
+    if (!systemd_runs()) return;
+    const auto unit = find_unit(system, host.paths.home, config_folder(current_environment()));
+    if (!unit) return;
+    host.unit = unit->name;
+    const auto groups = system.read_file(fmt::format("/proc/{}/cgroup", guardian));
+    host.in_unit = groups && groups->contains("/" + unit->name);
+}
+
 /// `daemon`: what it tells of itself; null when there is none.
 int print_findings(const std::vector<Finding>& findings, const json& daemon, Context& context)
 {
@@ -88,6 +100,7 @@ int run_doctor(Context& context)
     if (daemon) folders.insert(folders.end(), daemon->folders.begin(), daemon->folders.end());
     HostFacts host = read_host_facts(context.system, paths, daemon ? daemon->pid : 0, folders);
     host.wall_ms = context.clock.wall_ms();
+    if (daemon) read_unit(host, daemon->guardian_pid, context.system);
     if (reached && !daemon) host.daemons.clear(); // which of them is the right one is unknown
     for (Finding& finding : check_host(host, daemon ? &*daemon : nullptr))
         findings.push_back(std::move(finding));

@@ -81,6 +81,15 @@ const std::vector<Command>& all_commands()
          "  clusterctl kill\n"
          "  clusterctl kill --leave-workers   # the daemon alone; the next command takes the\n"
          "                                    # processes back, such as: clusterctl list", add_kill},
+        {"startup", {}, "Let systemd start the daemon at boot, and keep it running",
+         "  clusterctl startup --dry-run\n"
+         "  clusterctl startup                # as an ordinary user: by your own systemd\n"
+         "  sudo clusterctl startup -u deploy --hp /home/deploy", add_startup},
+        {"unstartup", {}, "Undo that",
+         "  clusterctl unstartup\n"
+         "  sudo clusterctl unstartup -u deploy", add_unstartup},
+        {"systemd-unit", {}, "Print a unit that runs the apps of a file alone",
+         "  clusterctl systemd-unit ecosystem.json > /etc/systemd/system/api.service", add_systemd_unit},
         {"schema", {}, "Print the JSON Schema of ecosystem files",
          "  clusterctl schema > ecosystem.schema.json", add_schema, false, true},
     };

@@ -75,6 +75,9 @@ void add_cleardump(CLI::App& parser, Context& context, const Words&);     // com
 void add_resurrect(CLI::App& parser, Context& context, const Words&);     // command_saved
 void add_update(CLI::App& parser, Context& context, const Words&);        // command_update
 void add_daemon_reexec(CLI::App& parser, Context& context, const Words&); // command_update
+void add_startup(CLI::App& parser, Context& context, const Words&);       // command_startup
+void add_unstartup(CLI::App& parser, Context& context, const Words&);     // command_startup
+void add_systemd_unit(CLI::App& parser, Context& context, const Words&);  // command_systemd_unit
 void add_doctor(CLI::App& parser, Context& context, const Words&);        // command_doctor
 void add_validate(CLI::App& parser, Context& context, const Words&);      // command_files
 void add_schema(CLI::App& parser, Context& context, const Words&);        // command_files

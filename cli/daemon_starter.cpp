@@ -1,5 +1,6 @@
 #include "cli/daemon_starter.hpp"
 
+#include "cli/services.hpp"
 #include "ipc/base/home.hpp"
 #include "ipc/base/unique_fd.hpp"
 
@@ -248,6 +249,10 @@ std::expected<ipc::Client, std::string> connect_or_start(const std::string& home
                             kDeadline.count() / 1000, client.error().text())));
         if (now >= next_spawn) {
             if (!std::exchange(announced, true)) on_start();
+            if (beginning == Beginning::restored && start_by_service(home, clock)) {
+                next_spawn = clock.now() + kSpawnPause;
+                continue;
+            }
             if (const auto started = start_once(home, clock, beginning, deadline); !started)
                 return std::unexpected(failure(home, started.error()));
             next_spawn = clock.now() + kSpawnPause;

@@ -228,6 +228,20 @@ void check_clock(const HostFacts& host, const DaemonFacts& daemon, std::vector<F
     into.push_back(std::move(finding));
 }
 
+void check_unit(const HostFacts& host, std::vector<Finding>& into)
+{
+    if (host.unit.empty()) return;
+    Finding finding{.check = "systemd", .what = "runs the daemon", .where = host.unit};
+    if (!host.in_unit) {
+        finding.verdict = warning;
+        finding.what = "has a unit for this home, and does not run this daemon";
+        finding.advice = fmt::format("`systemctl start {}` takes over, and no process notices; "
+                                     "`clusterctl unstartup` removes the unit",
+                                     host.unit);
+    }
+    into.push_back(std::move(finding));
+}
+
 std::uint64_t unsigned_member(const nlohmann::json& object, const char* key)
 {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(member_number(object, key), 0));
@@ -267,6 +281,7 @@ std::vector<Finding> check_host(const HostFacts& host, const DaemonFacts* daemon
     check_kernel(host, findings);
     check_take_over(host, findings);
     if (daemon) check_clock(host, *daemon, findings);
+    if (daemon) check_unit(host, findings);
     return findings;
 }
 

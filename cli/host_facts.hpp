@@ -46,6 +46,8 @@ struct HostFacts {
     std::optional<FileRights> home, socket; ///< absent: not there
     std::vector<pid_t> daemons; ///< guardians of this home, by their command line and environment
     std::int64_t wall_ms = 0;
+    std::string unit;     ///< of systemd that is there for this home; "" none
+    bool in_unit = false; ///< the daemon is that unit's
 };
 
 /// `daemon`: pid whose limits count, 0: our own. `folders`: one of each volume that is written to.

@@ -17,6 +17,15 @@ constexpr int kMaxInstances = 10'000;
 /// that a worker does not have.
 constexpr std::string_view kParentsOwn[] = {
     "CLUSTER_OWN_CGROUP",
+    "FDSTORE",
+    "JOURNAL_STREAM",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",
+    "NOTIFY_SOCKET",
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",

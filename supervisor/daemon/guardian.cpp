@@ -1,6 +1,6 @@
 #include "supervisor/daemon/guardian.hpp"
 
-#include "ipc/base/notify.hpp"
+#include "ipc/base/version.hpp"
 #include "ipc/net/server.hpp"
 #include "supervisor/sys/fd_passing.hpp"
 #include "supervisor/sys/host.hpp"
@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <span>
 #include <utility>
 
@@ -45,6 +44,7 @@ void report(int fd, const std::string& text)
 Guardian::Guardian(boost::asio::io_context& loop, ipc::System& system, Launcher& launcher, Log& log,
                    GuardianOptions options)
     : loop_{loop}, system_{system}, launcher_{launcher}, log_{log}, options_{std::move(options)},
+      service_{loop, log, options_.foreground ? service_settings(::getpid()) : ServiceSettings{}},
       signals_{loop}, restart_timer_{loop}, tidy_timer_{loop}, upgrade_timer_{loop}
 {
 }
@@ -61,6 +61,9 @@ Result<void> Guardian::start()
     auto listener = ipc::listen_on(paths.socket);
     if (!listener) return std::unexpected(listener.error());
     listener_ = std::move(*listener);
+    // What one of us who was killed had stored.
+    for (ipc::UniqueFd& fd : take_passed_fds(service_.settings().passed_fds))
+        kept_.add(std::move(fd));
     if (auto ours = take_office(); !ours) return ours;
     return start_manager();
 }
@@ -186,15 +189,36 @@ void Guardian::hear(const Message& message, std::vector<ipc::UniqueFd> fds)
 {
     if (message.verb == Verb::keep)
         for (ipc::UniqueFd& fd : fds)
-            kept_.add(std::move(fd));
+            keep(std::move(fd));
     if (message.verb == Verb::drop)
         for (const std::uint64_t inode : message.inodes)
-            (void)kept_.take(inode);
+            drop(inode);
+    if (message.verb == Verb::alive) tell_alive();
     if (message.verb == Verb::journal && !fds.empty()) journal_ = std::move(fds.front());
     if (message.verb == Verb::acknowledge) forget(message.ended);
     if (message.verb == Verb::ready) manager_ready();
     if (message.verb == Verb::upgrade) begin_upgrade(message.upgrade);
     tidy_later();
+}
+
+/// A stop takes as long as the apps may: each sign of life gives it more time.
+void Guardian::tell_alive()
+{
+    const auto watchdog = service_.settings().watchdog.count();
+    service_.tell(stopping_ ? fmt::format("WATCHDOG=1\nEXTEND_TIMEOUT_USEC={}", watchdog)
+                            : "WATCHDOG=1");
+}
+
+void Guardian::keep(ipc::UniqueFd fd)
+{
+    service_.store(fd.get(), kept_.rest().size());
+    kept_.add(std::move(fd));
+}
+
+void Guardian::drop(std::uint64_t inode)
+{
+    (void)kept_.take(inode);
+    service_.remove(inode);
 }
 
 /// Gives memory back that was needed for what has just happened.
@@ -222,7 +246,8 @@ void Guardian::manager_ready()
     ready_since_ = Clock::now();
     options_.begin_empty = false; // what has been started since is brought back
     conclude_upgrade();
-    tell_service_manager(fmt::format("READY=1\nMAINPID={}", ::getpid()));
+    service_.tell(fmt::format("READY=1\nMAINPID={}\nWATCHDOG=1\nSTATUS=clusterd {} serves {}",
+                              ::getpid(), ipc::version(), options_.paths.home));
     if (stopping_) (void)system_.kill(manager_, SIGTERM); // the one that was told to stop is dead
 }
 
@@ -235,6 +260,7 @@ void Guardian::manager_died(const ipc::ExitStatus& status)
     if (std::exchange(replacing_, false)) return start_manager_or_retry();
     log_.error(fmt::format("the manager ended (code {}, signal {}): starting it again", status.code,
                            status.signal));
+    service_.tell("STATUS=The manager ended and is started again");
     if (upgrade_ && new_manager_failed(status)) return;
     if (died_too_often()) return start_manager_later();
     start_manager_or_retry();
@@ -261,7 +287,7 @@ void Guardian::watch_signals()
         if (signal == SIGTERM || signal == SIGINT || signal == SIGQUIT) {
             stopping_ = true;
             if (manager_ == 0) return finish(0);
-            tell_service_manager("STOPPING=1");
+            service_.tell("STOPPING=1\nSTATUS=Stopping everything in order");
             (void)system_.kill(manager_, SIGTERM);
         }
         watch_signals();
@@ -294,19 +320,13 @@ void Guardian::remember(const EndedProcess& ended)
     if (manager_ != 0) channel_->send(encode_ended(Verb::ended, {&ended, 1}));
 }
 
-/// systemd, when it started us (man 3 sd_notify). Whether it listens is its own affair.
-void Guardian::tell_service_manager(const std::string& state)
-{
-    const char* where = std::getenv("NOTIFY_SOCKET");
-    if (auto told = ipc::notify(where ? where : "", state); !told) log_.warn(told.error().text());
-}
-
 void Guardian::finish(int code)
 {
     exit_code_ = code;
     // In this order: where the socket is gone and the pid file is not, we were killed.
     (void)system_.unlink(options_.paths.pid);
     (void)system_.unlink(options_.paths.socket);
+    service_.finish();
     loop_.stop();
 }
 

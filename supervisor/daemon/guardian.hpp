@@ -13,6 +13,7 @@
 #include "ipc/base/home.hpp"
 #include "ipc/base/system.hpp"
 #include "supervisor/daemon/guardian_channel.hpp"
+#include "supervisor/daemon/service_manager.hpp"
 #include "supervisor/daemon/take_over.hpp"
 #include "supervisor/engine/log.hpp"
 #include "supervisor/sys/keeper.hpp"
@@ -41,7 +42,7 @@ inline constexpr int kHandOverExit = 75;
 
 struct GuardianOptions {
     ipc::HomePaths paths;
-    bool foreground = false;  ///< log to stderr, tell systemd (NOTIFY_SOCKET)
+    bool foreground = false;  ///< log to stderr, work with systemd if it started us
     bool begin_empty = false; ///< the first manager brings nothing back
 };
 
@@ -68,10 +69,12 @@ private:
     void brief_manager();
     void open_channel(ipc::UniqueFd socket);
     void hear(const Message& message, std::vector<ipc::UniqueFd> fds);
+    void tell_alive();
+    void keep(ipc::UniqueFd fd);
+    void drop(std::uint64_t inode);
     void tidy_later();
     void forget(const std::vector<EndedProcess>& ended);
     void manager_ready();
-    void tell_service_manager(const std::string& state);
     void watch_signals();
     void reap();
     void remember(const EndedProcess& ended);
@@ -95,6 +98,7 @@ private:
     Launcher& launcher_;
     Log& log_;
     GuardianOptions options_;
+    ServiceManager service_;
     ipc::UniqueFd lock_, listener_;
     KeptFds kept_;
     ipc::UniqueFd journal_;

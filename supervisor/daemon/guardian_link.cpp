@@ -176,6 +176,11 @@ void GuardianLink::tell_ready()
     say(encode(Verb::ready));
 }
 
+void GuardianLink::tell_alive()
+{
+    if (unsaid_.empty()) say(encode(Verb::alive));
+}
+
 void GuardianLink::acknowledge(const EndedProcess& ended)
 {
     const auto known = std::ranges::find_if(

@@ -64,6 +64,8 @@ public:
 
     /// We serve. What was handed over and has no token (`Kept`) by now is dropped.
     void tell_ready();
+    /// Our loop turns. Said once, however long the guardian does not listen.
+    void tell_alive();
     /// The journal has it, or nobody needs it: the guardian may forget it. The status says
     /// nothing here.
     void acknowledge(const EndedProcess& ended);

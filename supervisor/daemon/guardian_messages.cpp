@@ -96,6 +96,7 @@ bool take_body(Message& message, Reader& body)
     case Verb::keep:
     case Verb::journal:
     case Verb::ready:
+    case Verb::alive:
     case Verb::complete:
     case Verb::hand_over:
         return true;

@@ -10,6 +10,8 @@
 //     ready         'r'
 //     acknowledge   'a'            ends
 //     upgrade       'u'            an Upgrade: wanted
+//     alive         'w'                                         its loop turns: for systemd's
+//     watchdog
 //   guardian → manager
 //     kept          'k'                                         1 to 250
 //     kept journal  'j'                                         the memfd
@@ -70,6 +72,7 @@ enum class Verb : char {
     ready = 'r',
     acknowledge = 'a',
     upgrade = 'u',
+    alive = 'w',
     ended = 'e',
     outcome = 'o',
     complete = 'c',

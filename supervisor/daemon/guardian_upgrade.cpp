@@ -43,6 +43,8 @@ TakeOver Guardian::inventory()
 void Guardian::begin_upgrade(const Upgrade& wanted)
 {
     log_.info(fmt::format("upgrade from {} to {}: {}", wanted.from, wanted.to, wanted.program));
+    service_.tell(fmt::format("STATUS=Changing from {} to {}", wanted.from, wanted.to));
+    service_.finish(); // what waits here would be lost
     auto ours = system_.open("/proc/self/exe", O_RDONLY);
     TakeOver all = inventory();
     all.program = ours ? ours->get() : -1;

@@ -9,6 +9,7 @@
 #include "supervisor/daemon/state.hpp"
 #include "supervisor/daemon/take_over.hpp"
 #include "supervisor/sys/host.hpp"
+#include "supervisor/sys/service_group.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -37,6 +38,7 @@ struct Options {
     int report_fd = -1;
     int take_over_fd = -1;
     std::string state_to_check;
+    bool free_group = false;
 };
 
 ipc::Result<void> prepare_home(ipc::System& system, const ipc::HomePaths& paths)
@@ -115,6 +117,14 @@ int check_state(const std::string& path)
     return state ? 0 : 1;
 }
 
+int free_group()
+{
+    ipc::LinuxSystem system;
+    const auto freed = supervisor::free_group_of_service(system);
+    if (!freed) std::fprintf(stderr, "clusterd: %s\n", freed.error().text().c_str());
+    return freed ? 0 : 1;
+}
+
 } // namespace
 
 int main(int argc, char** argv)
@@ -143,11 +153,13 @@ int main(int argc, char** argv)
     app.add_option("--check-state", options.state_to_check,
                    "Whether this version can go on with the state in a file: says its version, or "
                    "what is wrong");
+    app.add_flag("--free-group", options.free_group)->group(""); // units of `clusterctl startup`
     app.set_version_flag("--version,-V", ipc::version());
     app.footer("Example:\n  CLUSTER_HOME=/var/lib/clusterctl clusterd --foreground");
     CLI11_PARSE(app, argc, argv);
 
     if (!options.state_to_check.empty()) return check_state(options.state_to_check);
+    if (options.free_group) return free_group();
     if (options.manager) {
         return cluster::supervisor::run_manager(cluster::ipc::HomePaths{options.home},
                                                 options.foreground, options.begin_empty);

@@ -7,6 +7,7 @@
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/guardian_link.hpp"
 #include "supervisor/daemon/journal.hpp"
+#include "supervisor/daemon/service_manager.hpp"
 #include "supervisor/daemon/store.hpp"
 #include "supervisor/daemon/take_over.hpp"
 #include "supervisor/daemon/upgrader.hpp"
@@ -41,6 +42,8 @@ public:
 
 private:
     GuardianLink::Calls calls_of_guardian();
+    void end_with_guardian();
+    void tell_watchdog(std::chrono::microseconds limit);
     void watch_signals();
     void quit();
     void leave();
@@ -66,6 +69,8 @@ private:
     boost::asio::signal_set signals_{loop_};
     boost::asio::steady_timer quit_timer_{loop_};
     boost::asio::steady_timer take_over_timer_{loop_};
+    boost::asio::steady_timer watchdog_timer_{loop_};
+    ServiceSettings service_; ///< systemd's, when it has started our guardian
     bool ending_ = false;
 };
 
@@ -101,6 +106,7 @@ Manager::Manager(ipc::HomePaths paths, bool foreground)
                   control_.on_request(session, std::move(request));
               }}
 {
+    if (foreground_) service_ = service_settings(::getppid());
     // The launcher hands descriptors over without close-on-exec; workers must not get these.
     for (const int fd : {kControlFd, kListenerFd, kLockFd})
         ::fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -111,6 +117,7 @@ int Manager::run(bool begin_empty)
     raise_open_file_limit();
     log_->info(fmt::format("clusterd {} serves {}", ipc::version(), ::getpid()));
     watch_signals();
+    if (!service_.notify_socket.empty()) end_with_guardian();
     auto handed = link_.receive();
     if (!handed) {
         log_->error(handed.error().text());
@@ -124,6 +131,7 @@ int Manager::run(bool begin_empty)
     link_.start(calls_of_guardian());
     server_.start();
     link_.tell_ready();
+    if (service_.watchdog.count() > 0) tell_watchdog(service_.watchdog);
     loop_.run();
     // As after every other end, and without caring who outlives whom: the kernel tidies up.
     ::_exit(0);
@@ -135,6 +143,24 @@ GuardianLink::Calls Manager::calls_of_guardian()
             .on_guardian_gone = [this] { guardian_gone(); },
             .on_hand_over = [this] { hand_over(); },
             .on_outcome = [this](const Upgrade& outcome) { upgrader_.concluded(outcome); }};
+}
+
+/// For systemd the guardian is the service: when it is dead, another one is started. That one finds
+/// everything in the journal, but not before we are gone, also if we are the one that hangs.
+void Manager::end_with_guardian()
+{
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != link_.guardian()) ::_exit(1); // it has died before that
+}
+
+/// Three times within systemd's limit, through the guardian: so both loops turn.
+void Manager::tell_watchdog(std::chrono::microseconds limit)
+{
+    link_.tell_alive();
+    watchdog_timer_.expires_after(limit / 3);
+    watchdog_timer_.async_wait([this, limit](error_code cancelled) {
+        if (!cancelled) tell_watchdog(limit);
+    });
 }
 
 void Manager::watch_signals()
@@ -184,6 +210,10 @@ void Manager::hand_over()
 /// Workers go on, and orphans come to us from now on.
 void Manager::guardian_gone()
 {
+    if (!service_.notify_socket.empty()) { // SIGKILL is on its way
+        journal_.flush();
+        ::_exit(1);
+    }
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     supervisor_.set_reapers({::getpid()});
     if (ending_) return;

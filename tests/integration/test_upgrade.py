@@ -338,24 +338,61 @@ class Pacing(ClusterTestCase):
 
 
 class Foreground(ClusterTestCase):
-    def test_a_service_manager_is_told_of_each_guardian(self):
-        """Type=notify: READY=1 and MAINPID= of the new one."""
+    def daemon(self, told):
+        """One that a service manager starts; once it has said that it is ready."""
+        environment = self.environment({"NOTIFY_SOCKET": str(self.dir / "notify")})
+        daemon = subprocess.Popen([BIN / "clusterd", "--foreground"], env=environment,
+                                  stderr=subprocess.DEVNULL)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.kill)
+        said = told.recv(1000).decode().splitlines()
+        self.assertEqual(said[:2], ["READY=1", f"MAINPID={daemon.pid}"])
+        return daemon
+
+    def test_a_guardian_that_a_service_manager_started_is_replaced_by_it_alone(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
             told.bind(str(self.dir / "notify"))
             told.settimeout(20)
             os.makedirs(self.home)
-            environment = self.environment({"NOTIFY_SOCKET": str(self.dir / "notify")})
+            first = self.daemon(told)
+            self.ctl("start", self.worker("sleeps.sh"), "--name", "api")
+            pid = self.json("list")["processes"][0]["pid"]
+            manager = self.about()["pid"]
+            os.kill(manager, signal.SIGSTOP)  # also one that hangs has to go
+            first.kill()
+            first.wait()
+            wait_for(lambda: not is_alive(manager), what="the end of the manager")
+            self.assertTrue(is_alive(pid))
+            second = self.daemon(told)
+            row = self.json("list")["processes"][0]
+            self.assertEqual((row["pid"], row["status"], row["restarts"]), (pid, "online", 0))
+            self.ctl("kill")
+            self.assertEqual(second.wait(20), 0)
+
+    def test_the_service_manager_hears_that_both_loops_turn(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.bind(str(self.dir / "notify"))
+            told.settimeout(20)
+            os.makedirs(self.home)
+            environment = self.environment({"NOTIFY_SOCKET": str(self.dir / "notify"),
+                                            "WATCHDOG_USEC": "300000"})
             daemon = subprocess.Popen([BIN / "clusterd", "--foreground"], env=environment,
                                       stderr=subprocess.DEVNULL)
-            self.assertEqual(told.recv(100).decode(), f"READY=1\nMAINPID={daemon.pid}")
-            with client.Client(self.home) as it:
-                it.call("ping")
-                manager = it.about["pid"]
-            daemon.kill()
-            daemon.wait()
-            self.assertEqual(told.recv(100).decode(), f"READY=1\nMAINPID={manager}")
+            self.addCleanup(daemon.wait)
+            self.addCleanup(daemon.kill)
+            told.recv(1000)
+            for _ in range(3):
+                self.assertEqual(told.recv(1000), b"WATCHDOG=1")
+            manager = self.about()["pid"]
+            os.kill(manager, signal.SIGSTOP)
+            told.settimeout(0.5)
+            with self.assertRaises(TimeoutError):
+                while True:  # what was on its way
+                    told.recv(1000)
+            os.kill(manager, signal.SIGCONT)
+            told.settimeout(20)
+            self.assertEqual(told.recv(1000), b"WATCHDOG=1")
             self.ctl("kill")
-            wait_for(lambda: not is_alive(manager), what="the end of the guardian")
 
 
 if __name__ == "__main__":

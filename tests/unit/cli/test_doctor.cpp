@@ -142,6 +142,9 @@ TEST_CASE("doctor: each limit that bites is told")
          "one daemon: problem"},
         {"another time", [](HostFacts& host, DaemonFacts&) { host.wall_ms += 60'000; },
          "clock: warning"},
+        {"a unit that another daemon keeps from running",
+         [](HostFacts& host, DaemonFacts&) { host.unit = "clusterctl-a.service"; },
+         "systemd: warning"},
     };
     for (const auto& row : rows) {
         CAPTURE(row.name);

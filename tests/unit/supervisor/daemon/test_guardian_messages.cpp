@@ -30,6 +30,7 @@ const struct {
     {encode(Verb::keep), {.verb = Verb::keep}},
     {encode(Verb::journal), {.verb = Verb::journal}},
     {encode(Verb::ready), {.verb = Verb::ready}},
+    {encode(Verb::alive), {.verb = Verb::alive}},
     {encode(Verb::complete), {.verb = Verb::complete}},
     {encode(Verb::hand_over), {.verb = Verb::hand_over}},
     {encode_drop(kInodes), {.verb = Verb::drop, .inodes = kInodes}},
