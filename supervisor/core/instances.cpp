@@ -16,26 +16,9 @@ constexpr int kMaxInstances = 10'000;
 /// Tell a process about its own parent: a channel, descriptors, a watchdog, a log. They name things
 /// that a worker does not have.
 constexpr std::string_view kParentsOwn[] = {
-    "CLUSTER_OWN_CGROUP",
-    "FDSTORE",
-    "JOURNAL_STREAM",
-    "LISTEN_FDNAMES",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "NODE_CHANNEL_FD",
-    "NODE_CHANNEL_SERIALIZATION_MODE",
-    "NODE_UNIQUE_ID",
-    "NOTIFY_SOCKET",
-    "JOURNAL_STREAM",
-    "LISTEN_FDNAMES",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "NODE_CHANNEL_FD",
-    "NODE_CHANNEL_SERIALIZATION_MODE",
-    "NODE_UNIQUE_ID",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
+    "CLUSTER_OWN_CGROUP", "FDSTORE",       "JOURNAL_STREAM",  "LISTEN_FDNAMES",
+    "LISTEN_FDS",         "LISTEN_PID",    "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",     "NOTIFY_SOCKET", "WATCHDOG_PID",    "WATCHDOG_USEC",
 };
 
 /// What a process manager (we or PM2) tells a worker of itself, beyond what worker_environment sets
