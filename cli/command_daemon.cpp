@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace cluster::cli {
 namespace {
@@ -38,16 +40,37 @@ int run_ping(Context& context)
     return kDone;
 }
 
-/// Waits until nobody listens in the home any more. False after the limit.
-bool wait_for_end(const std::string& home, const ipc::Clock& clock)
+/// The processes that a daemon says it consists of.
+std::vector<ipc::UniqueFd> processes_of(ipc::Client& client, ipc::System& system)
+{
+    std::vector<ipc::UniqueFd> pidfds;
+    (void)client.call("ping", json::object()); // it says so with its first answer
+    for (const char* name : {"pid", "guardian_pid"}) {
+        const auto pid = static_cast<pid_t>(member_number(client.about(), name));
+        if (auto pidfd = pid > 0 ? system.pidfd_open(pid) : ipc::fail(ESRCH, name))
+            pidfds.push_back(std::move(*pidfd));
+    }
+    return pidfds;
+}
+
+/// Waits until nobody listens in the home any more and the daemon's processes are gone, so that
+/// whoever called us may remove its files. False after the limit.
+bool wait_for_end(const std::string& home, const std::vector<ipc::UniqueFd>& daemons,
+                  const ipc::Clock& clock)
 {
     const milliseconds deadline = clock.now() + kEndLimit;
-    while (clock.now() < deadline) {
+    while (true) {
         const auto client = ipc::Client::connect(home);
-        if (!client && means_no_daemon(client.error())) return true;
+        if (!client && means_no_daemon(client.error())) break;
+        if (clock.now() >= deadline) return false;
         ::poll(nullptr, 0, kEndPauseMs);
     }
-    return false;
+    for (const ipc::UniqueFd& daemon : daemons) {
+        pollfd end{.fd = daemon.get(), .events = POLLIN, .revents = 0};
+        const auto left = std::max(deadline - clock.now(), milliseconds{0});
+        if (::poll(&end, 1, static_cast<int>(left.count())) == 0) return false;
+    }
+    return true;
 }
 
 int say_stopped(Context& context, const char* what)
@@ -76,10 +99,12 @@ std::optional<int> kill_without_daemon(bool leave_workers, Context& context)
 }
 
 /// Asks again when the daemon is replaced meanwhile: the next one may not know of it.
-ipc::RpcResult<json> ask_to_end(ipc::Client client, const json& params, Context& context)
+ipc::RpcResult<json> ask_to_end(ipc::Client client, const json& params,
+                                std::vector<ipc::UniqueFd>& daemons, Context& context)
 {
     Progress progress{context, {.verb = "stopping"}};
     while (true) {
+        daemons = processes_of(client, context.system);
         auto answer = client.call("kill", params, [&](std::string_view method, const json& body) {
             progress.on_notification(method, body);
         });
@@ -125,12 +150,13 @@ int run_kill(bool leave_workers, Context& context)
 
     const int left = leave_workers ? count_running(*client) : 0;
     const json params = leave_workers ? json{{"leave_workers", true}} : json::object();
-    const auto answer = ask_to_end(std::move(*client), params, context);
+    std::vector<ipc::UniqueFd> daemons;
+    const auto answer = ask_to_end(std::move(*client), params, daemons, context);
     // Somebody else's `kill` was quicker: what was asked happens all the same.
     const int code = answer ? 0 : answer.error().code;
     const bool leaving = code == ipc::kShuttingDown || code == ipc::kUnreachable;
     if (!answer && !leaving) return context.fail(answer.error());
-    if (!wait_for_end(home, context.clock))
+    if (!wait_for_end(home, daemons, context.clock))
         return answer ? context.fail("all processes are stopped, but the daemon does not end")
                       : context.fail(answer.error());
     if (code == ipc::kUnreachable && was_killed(home)) return context.fail(answer.error());
