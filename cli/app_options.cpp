@@ -76,7 +76,7 @@ constexpr std::array kUnsupported{
     "--image-name", "--node-version", "--dockerdaemon", "-x", "--execute-command", "--log-type",
     "--log-date-format", "--time", "-c", "--cron", "--cron-restart", "--parallel", "--no-vizion", "--no-pmx", "--no-automation",
     "--source-map-support", "--disable-source-map-support", "--trace", "--disable-trace", "--v8",
-    "--event-loop-inspector", "--deep-monitoring", "-w", "--write", "--no-daemon", "--attach",
+    "--event-loop-inspector", "--deep-monitoring", "-w", "--write", "--attach",
     "--highlight", "--format", "--timestamp",
 };
 // clang-format on
@@ -176,9 +176,9 @@ std::string option_of(std::string_view attribute)
 
 bool takes_value(std::string_view word)
 {
-    constexpr std::string_view kOthers[] = {"--env",        "--only",       "--sort",
-                                            "--lines",      "--prove-path", "--prove-url",
-                                            "--prove-rate", "--hp",         "--service-name"};
+    constexpr std::string_view kOthers[] = {
+        "--env",       "--only",       "--sort", "--lines",        "--prove-path",
+        "--prove-url", "--prove-rate", "--hp",   "--service-name", "--grace"};
     if (std::ranges::find(kOthers, word) != std::end(kOthers)) return true;
     return std::ranges::any_of(kOptions, [&](const AppOption& row) {
         return !is_flag(row.kind) && names_hold(row.names, word);

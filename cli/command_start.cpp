@@ -1,4 +1,5 @@
 // start, restart and what PM2 has beside them for ecosystem files.
+#include "cli/command_run.hpp"
 #include "cli/commands.hpp"
 #include "cli/starter.hpp"
 
@@ -12,10 +13,24 @@
 namespace cluster::cli {
 namespace {
 
+/// `start`, which with --no-daemon is `run`.
+struct StartCommand {
+    StartOptions start;
+    bool no_daemon = false;
+    RunSettings settings;
+};
+
 struct RestartOptions {
     StartOptions start;
     bool rolling = false;
 };
+
+int run_start(const StartCommand& options, const Words& app_arguments, Context& context)
+{
+    if (options.no_daemon)
+        return run_in_foreground(options.start, options.settings, app_arguments, context);
+    return Starter{options.start, app_arguments, context}.run_start();
+}
 
 int run_restart(const RestartOptions& options, const Words& app_arguments, Context& context)
 {
@@ -51,15 +66,19 @@ void add_for_files(CLI::App& parser, Context& context, const Words& app_argument
 
 void add_start(CLI::App& parser, Context& context, const Words& app_arguments)
 {
-    auto options = std::make_shared<StartOptions>();
+    auto options = std::make_shared<StartCommand>();
     parser.add_option(
-        "target", options->targets,
+        "target", options->start.targets,
         "Ecosystem file, script, program, command line in quotes, name, namespace, id, "
         "'all', or - for a configuration on stdin");
-    parser.add_flag("-f,--force", options->force, "Start a script that is managed already again");
-    add_start_options(parser, *options);
+    parser.add_flag("-f,--force", options->start.force,
+                    "Start a script that is managed already again");
+    parser.add_flag("--no-daemon", options->no_daemon,
+                    "Stay in the foreground and end with the apps, as `run` does");
+    add_run_settings(parser, options->settings);
+    add_start_options(parser, options->start);
     parser.callback([options, &app_arguments, &context] {
-        context.exit_code = Starter{*options, app_arguments, context}.run_start();
+        context.exit_code = run_start(*options, app_arguments, context);
     });
 }
 

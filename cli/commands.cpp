@@ -14,6 +14,10 @@ const std::vector<Command>& all_commands()
          "  clusterctl start ecosystem.json\n"
          "  clusterctl start server.js -i max --name api -- --port 3000\n"
          "  clusterctl start \"python3 -m http.server 8000\"", add_start, true},
+        {"run", {}, "Run apps in the foreground, in a container as pid 1",
+         "  clusterctl run ecosystem.json\n"
+         "  clusterctl run server.js -i 2 --json -- --port 3000\n"
+         "  clusterctl run ecosystem.json --only api --grace 25s", add_run, true},
         {"stop", {}, "Stop processes, keep them in the list",
          "  clusterctl stop api\n"
          "  clusterctl stop ecosystem.json", add_stop},

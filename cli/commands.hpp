@@ -49,6 +49,7 @@ struct Command {
 // One per command, in the file named in the comment.
 using Words = std::vector<std::string>;
 void add_start(CLI::App& parser, Context& context, const Words& app_arguments);   // command_start
+void add_run(CLI::App& parser, Context& context, const Words& app_arguments);     // command_run
 void add_restart(CLI::App& parser, Context& context, const Words& app_arguments); // command_start
 void add_reload(CLI::App& parser, Context& context, const Words& app_arguments);  // command_reload
 void add_start_or_restart(CLI::App& parser, Context& context,

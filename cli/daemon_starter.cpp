@@ -45,16 +45,19 @@ void pause_for(milliseconds time)
 
 /// The environment of the daemon: ours, with the home spelled absolutely, because the daemon does
 /// not run in our working directory. Typed inside a managed app, it must not carry that app's mark:
-/// the daemon is no part of the app's tree.
-std::vector<std::string> daemon_environment(const std::string& home)
+/// the daemon is no part of the app's tree. `attended`: it belongs to this process.
+std::vector<std::string> daemon_environment(const std::string& home, bool attended)
 {
+    constexpr std::string_view kAttendedBy = "CLUSTER_ATTENDED_BY=";
     std::vector<std::string> variables;
     for (char** variable = ::environ; *variable != nullptr; ++variable) {
         const std::string_view text{*variable};
-        if (!text.starts_with("CLUSTER_HOME=") && !text.starts_with("unique_id="))
+        if (!text.starts_with("CLUSTER_HOME=") && !text.starts_with("unique_id=") &&
+            !text.starts_with(kAttendedBy))
             variables.emplace_back(text);
     }
     variables.push_back("CLUSTER_HOME=" + home);
+    if (attended) variables.push_back(std::string{kAttendedBy} + std::to_string(::getpid()));
     return variables;
 }
 
@@ -105,7 +108,7 @@ struct Spawned {
 };
 
 std::expected<Spawned, std::string> spawn(const std::string& program, const std::string& home,
-                                          Beginning beginning)
+                                          Beginning beginning, bool attended)
 {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) < 0)
@@ -117,7 +120,7 @@ std::expected<Spawned, std::string> spawn(const std::string& program, const std:
     std::vector<std::string> arguments{"clusterd", "--daemon", "--report-fd",
                                        std::to_string(kReportFd)};
     if (beginning == Beginning::empty) arguments.emplace_back("--no-autorestore");
-    std::vector<std::string> environment = daemon_environment(home);
+    std::vector<std::string> environment = daemon_environment(home, attended);
     const int error =
         ::posix_spawn(&spawned.pid, program.c_str(), &settings.actions, &settings.attributes,
                       pointers(arguments).data(), pointers(environment).data());
@@ -160,19 +163,19 @@ std::expected<std::string, std::string> read_report(const Spawned& spawned, cons
     return line.substr(0, line.find('\n'));
 }
 
-/// Starts clusterd and waits for its word: fine when it is ready, or another one is.
-std::expected<void, std::string> start_once(const std::string& home, const ipc::Clock& clock,
-                                            Beginning beginning, milliseconds deadline)
+/// Starts clusterd and waits for its word: "ready", or "busy" when another one is.
+std::expected<std::string, std::string> start_once(const std::string& home, const ipc::Clock& clock,
+                                                   Beginning beginning, bool attended,
+                                                   milliseconds deadline)
 {
     const std::string program = find_clusterd();
     if (program.empty())
         return std::unexpected("clusterd was found neither beside clusterctl nor in PATH; "
                                "set CLUSTERD to where it is");
-    const auto spawned = spawn(program, home, beginning);
+    const auto spawned = spawn(program, home, beginning, attended);
     if (!spawned) return std::unexpected(spawned.error());
-    const auto report = read_report(*spawned, clock, deadline);
-    if (!report) return std::unexpected(report.error());
-    if (*report == "ready" || *report == "busy") return {};
+    auto report = read_report(*spawned, clock, deadline);
+    if (!report || *report == "ready" || *report == "busy") return report;
     std::string_view text = *report;
     if (text.starts_with("error: ")) text.remove_prefix(7);
     return std::unexpected(std::string{text});
@@ -253,7 +256,7 @@ std::expected<ipc::Client, std::string> connect_or_start(const std::string& home
                 next_spawn = clock.now() + kSpawnPause;
                 continue;
             }
-            if (const auto started = start_once(home, clock, beginning, deadline); !started)
+            if (const auto started = start_once(home, clock, beginning, false, deadline); !started)
                 return std::unexpected(failure(home, started.error()));
             next_spawn = clock.now() + kSpawnPause;
             continue;
@@ -261,6 +264,21 @@ std::expected<ipc::Client, std::string> connect_or_start(const std::string& home
         pause_for(wait);
         wait = std::min(wait * 2, kLongestWait);
     }
+}
+
+std::expected<ipc::Client, std::string> start_attended(const std::string& home,
+                                                       const ipc::Clock& clock, Beginning beginning)
+{
+    const auto started = start_once(home, clock, beginning, true, clock.now() + kDeadline);
+    if (!started) return std::unexpected(failure(home, started.error()));
+    if (*started == "busy")
+        return std::unexpected(fmt::format(
+            "a daemon serves {} already: start the apps there (`clusterctl start`), end it "
+            "(`clusterctl kill`), or set CLUSTER_HOME to another folder",
+            home));
+    auto client = ipc::Client::connect(home);
+    if (!client) return std::unexpected(failure(home, client.error().text()));
+    return std::move(*client);
 }
 
 std::optional<ipc::Client> connect_again(const std::string& home, const ipc::Clock& clock)

@@ -22,6 +22,12 @@ enum class Beginning { restored, empty };
 connect_or_start(const std::string& home, const ipc::Clock& clock,
                  const std::function<void()>& on_start, Beginning beginning);
 
+/// Starts a daemon of `home` that belongs to this process: it ends when we do, and the output of
+/// its workers waits until we take it (supervisor/daemon/attended.hpp). Error: text for a person;
+/// also when another daemon serves that home.
+[[nodiscard]] std::expected<ipc::Client, std::string>
+start_attended(const std::string& home, const ipc::Clock& clock, Beginning beginning);
+
 /// Connects to a daemon that comes back by itself and answers; starts none. Empty when there is
 /// none after 2 s, or at once when it has ended on purpose.
 [[nodiscard]] std::optional<ipc::Client> connect_again(const std::string& home,

@@ -12,7 +12,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 namespace cluster::cli {
@@ -48,17 +50,40 @@ void Starter::observe(std::function<void(const json& params)> observer)
 
 int Starter::run_start()
 {
-    Words targets = options_.targets;
-    if (targets.empty()) targets = default_file();
-    if (targets.empty())
-        return context_.fail("nothing to start: no target was given and this folder has no "
-                             "ecosystem.config.js and no ecosystem.json");
+    const Words targets = targets_or_default();
+    if (targets.empty()) return kFailed;
     int code = kDone;
     for (const std::string& target : targets) {
         code = start_target(target);
         if (code != kDone) break;
     }
     return finish(code);
+}
+
+std::expected<std::vector<ipc::AppSpec>, int> Starter::declared()
+{
+    std::vector<ipc::AppSpec> apps;
+    const Words targets = targets_or_default();
+    if (targets.empty()) return std::unexpected(kFailed);
+    for (const std::string& target : targets) {
+        ipc::Ecosystem ecosystem =
+            is_ecosystem_file(target) ? load_file(target) : load_script(target);
+        print_diagnostics(ecosystem.diagnostics, context_);
+        if (ipc::has_errors(ecosystem.diagnostics)) return std::unexpected(kFailed);
+        std::ranges::move(ecosystem.apps, std::back_inserter(apps));
+    }
+    return apps;
+}
+
+/// None: that was told.
+Words Starter::targets_or_default()
+{
+    Words targets = options_.targets;
+    if (targets.empty()) targets = default_file();
+    if (targets.empty())
+        context_.fail("nothing to start: no target was given and this folder has no "
+                      "ecosystem.config.js and no ecosystem.json");
+    return targets;
 }
 
 int Starter::run_again(const std::string& method)
@@ -97,13 +122,18 @@ int Starter::start_target(const std::string& target)
     return start_script(target);
 }
 
+ipc::Ecosystem Starter::load_file(const std::string& path)
+{
+    return load_apps({.path = path,
+                      .env_name = options_.env_name,
+                      .only = options_.only,
+                      .attributes = attributes_},
+                     files());
+}
+
 int Starter::start_file(const std::string& path)
 {
-    const ipc::Ecosystem ecosystem = load_apps({.path = path,
-                                                .env_name = options_.env_name,
-                                                .only = options_.only,
-                                                .attributes = attributes_},
-                                               files());
+    const ipc::Ecosystem ecosystem = load_file(path);
     return again_ == "reload" ? reload_apps(ecosystem) : start_apps(ecosystem, "restart");
 }
 
@@ -115,7 +145,7 @@ int Starter::reload_apps(const ipc::Ecosystem& ecosystem)
                {{"apps", specifications(ecosystem.apps)}, {"environment", files().environment}});
 }
 
-int Starter::start_script(const std::string& script)
+ipc::Ecosystem Starter::load_script(const std::string& script)
 {
     json app = attributes_;
     app["script"] = script;
@@ -125,7 +155,12 @@ int Starter::start_script(const std::string& script)
     if (file_kind(absolute_path(script, cwd, files().environment)) == FileKind::regular)
         app.emplace("name", ipc::name_of_file(script));
     if (!app_arguments_.empty()) app["args"] = app_arguments_;
-    return start_apps(make_app(app, files()), options_.force ? "new" : "error");
+    return make_app(app, files());
+}
+
+int Starter::start_script(const std::string& script)
+{
+    return start_apps(load_script(script), options_.force ? "new" : "error");
 }
 
 int Starter::start_apps(const ipc::Ecosystem& ecosystem, const char* existing)

@@ -6,6 +6,7 @@
 #include "cli/app_options.hpp"
 #include "cli/progress.hpp"
 
+#include <expected>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,6 +41,10 @@ public:
     int run_start();
     int run_again(const std::string& method);
 
+    /// Instead of starting them: the apps that the targets declare. Error: the exit code; what was
+    /// wrong has been printed.
+    std::expected<std::vector<ipc::AppSpec>, int> declared();
+
     /// Gets the params of each `progress` notification.
     void observe(std::function<void(const json& params)> observer);
 
@@ -51,6 +56,9 @@ public:
 private:
     std::vector<std::string> default_file();
     int start_target(const std::string& target);
+    std::vector<std::string> targets_or_default();
+    ipc::Ecosystem load_file(const std::string& path);
+    ipc::Ecosystem load_script(const std::string& script);
     int start_file(const std::string& path);
     int start_script(const std::string& script);
     int start_apps(const ipc::Ecosystem& ecosystem, const char* existing);

@@ -199,6 +199,24 @@ RpcResult<void> Client::call_raw(std::string_view method, const json& params,
     return std::unexpected(answer ? error_of(*answer) : answer.error());
 }
 
+RpcResult<int> Client::post(std::string_view method, const json& params)
+{
+    return send(method, params);
+}
+
+RpcResult<void> Client::take(const std::function<void(const json& message)>& each)
+{
+    // The first may have been read together with an answer that was waited for.
+    auto line = frame(milliseconds{0});
+    if (!line) return std::unexpected(line.error());
+    for (std::optional<std::string_view> next = *line; next; next = reader_.next()) {
+        const auto message = parse_answer(*next);
+        if (!message) return std::unexpected(message.error());
+        each(*message);
+    }
+    return {};
+}
+
 Result<void>
 Client::listen(const std::function<bool(std::string_view, const json&)>& on_notification)
 {

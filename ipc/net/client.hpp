@@ -39,6 +39,14 @@ public:
     /// Hands notifications on until the callback says false or the daemon closes (no error).
     Result<void> listen(const std::function<bool(std::string_view, const json&)>& on_notification);
 
+    // For whoever waits for more than this one connection.
+
+    /// Sends a request without waiting for its answer, which `take` brings. Returns its id.
+    RpcResult<int> post(std::string_view method, const json& params);
+    /// Reads what has come (waits when nothing has) and hands on each message, notifications and
+    /// answers. Errors: kUnreachable once the connection has ended.
+    RpcResult<void> take(const std::function<void(const json& message)>& each);
+
     /// What the daemon said of itself when it answered `hello`: `version`, `pid`, `guardian_pid`.
     [[nodiscard]] const json& about() const { return about_; }
     [[nodiscard]] int fd() const { return socket_.get(); }

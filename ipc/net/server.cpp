@@ -171,6 +171,12 @@ bool Session::notify(std::string frame)
     return true;
 }
 
+void Session::be_patient(std::function<void()> on_sent)
+{
+    on_sent_ = std::move(on_sent);
+    write_deadline_.cancel();
+}
+
 void Session::on_close(std::function<void()> callback)
 {
     on_close_.push_back(std::move(callback));
@@ -219,7 +225,8 @@ void Session::write()
 {
     if (!write_now()) {
         write_deadline_.cancel();
-        if (closing_ || (ended_ && !waiting())) close();
+        if (closing_ || (ended_ && !waiting())) return close();
+        if (on_sent_) on_sent_();
         return;
     }
     writing_ = true;
@@ -237,6 +244,7 @@ void Session::write()
 
 void Session::arm_write_deadline()
 {
+    if (on_sent_) return;
     write_deadline_.expires_after(kWriteDeadline);
     write_deadline_.async_wait([weak = weak_from_this()](error_code cancelled) {
         if (const auto self = weak.lock(); self && !cancelled) self->close();

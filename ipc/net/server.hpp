@@ -51,6 +51,9 @@ public:
     bool notify(std::string frame);
     /// Notifications queued and not yet written, in bytes.
     [[nodiscard]] std::size_t unsent() const { return unsent_; }
+    /// A client that takes its time (it writes to something slow) is not dropped for that.
+    /// `on_sent` runs whenever all that was queued is written.
+    void be_patient(std::function<void()> on_sent);
     /// Runs when the connection is closed, whoever closes it.
     void on_close(std::function<void()> callback);
     void close();
@@ -95,6 +98,7 @@ private:
     int open_requests_ = 0;
     boost::asio::steady_timer write_deadline_;
     std::vector<std::function<void()>> on_close_;
+    std::function<void()> on_sent_; ///< see be_patient
 };
 
 /// What the daemon tells about itself in `hello`.

@@ -20,6 +20,7 @@ using ipc::RpcError;
 
 constexpr milliseconds kQuietFor{200}; ///< then memory goes back
 constexpr milliseconds kSaveAtLatest{2000};
+constexpr milliseconds kLongestGrace{24 * 3600 * 1000};
 
 RpcError not_found(const std::string& target)
 {
@@ -199,7 +200,43 @@ void Control::conclude(Waiting::Wait& wait, const SessionPtr& session, const ipc
 
 Control::Outcome Control::stop(const SessionPtr& session, const ipc::Request& request)
 {
-    return act(session, request, Event::stop_asked, Goal::down);
+    const auto grace = request.params.find("grace_ms");
+    if (grace == request.params.end()) return act(session, request, Event::stop_asked, Goal::down);
+    if (!grace->is_number_unsigned() || *grace > kLongestGrace.count())
+        return ipc::invalid_param("/grace_ms", "milliseconds, at most a day", *grace);
+    const auto ids = targets_of(request.params);
+    auto done = act(session, request, Event::stop_asked, Goal::down);
+    if (done && ids)
+        limit_stop(*ids, milliseconds{grace->get<std::int64_t>()}, asked_by("stop", *session));
+    return done;
+}
+
+/// What is left of them after `grace` is killed, whose turn to end has not come among it; but not
+/// what was started again since.
+void Control::limit_stop(const std::vector<int>& ids, milliseconds grace, const std::string& cause)
+{
+    Processes asked;
+    for (const Worker* worker : supervisor_.rows())
+        if (std::ranges::binary_search(ids, worker->id))
+            asked.emplace_back(worker->key, worker->generation);
+    auto timer = std::make_shared<boost::asio::steady_timer>(loop_, grace);
+    timer->async_wait([this, timer, asked, cause](boost::system::error_code cancelled) {
+        if (!cancelled) kill_late(asked, cause);
+    });
+}
+
+void Control::kill_late(const Processes& asked, const std::string& cause)
+{
+    for (const auto& [key, generation] : asked) {
+        Worker* worker = supervisor_.find_row(key); // what happens to one row may remove others
+        if (!worker || worker->generation != generation || worker->at_rest()) continue;
+        if (supervisor_.is_shown(*worker)) {
+            ordering_.forget(*worker);
+            supervisor_.ask(*worker, Event::stop_asked, cause);
+            worker = supervisor_.find_row(key);
+        }
+        if (worker) supervisor_.hurry(*worker);
+    }
 }
 
 Control::Outcome Control::remove(const SessionPtr& session, const ipc::Request& request)
@@ -298,6 +335,7 @@ void Control::kill_all(const std::string& cause, std::function<void(const WaitRe
 void Control::stop_all(std::function<void()> done)
 {
     if (std::exchange(stopping_all_, true)) return;
+    supervisor_.logs().wake();
     // As it is wanted now: nothing after this is saved.
     if (ending_ == Ending::none) save();
     (void)store_.flush();
@@ -311,6 +349,13 @@ void Control::stop_all(std::function<void()> done)
     reloads_.cancel_all(cause);
     end_everything(wait, Event::stop_asked, Goal::down, cause);
     waiting_.begin(wait);
+}
+
+void Control::attend()
+{
+    attended_ = true;
+    // Told to stop, we are alone: whoever took the output is dead.
+    supervisor_.logs().set_gate([this] { return stopping_all_ || followers_.taken(); });
 }
 
 void Control::on_ended(const EndedProcess& ended)

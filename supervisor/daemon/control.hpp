@@ -41,6 +41,8 @@ public:
     void restore(GuardianLink::HandedOver handed);
     /// Instead of `restore`: ends what an earlier daemon left and begins with nothing.
     void begin_empty();
+    /// Output waits until the foreground supervisor takes it (attended.hpp).
+    void attend();
     /// A child of the guardian has ended.
     void on_ended(const EndedProcess& ended);
     /// Stops everything and keeps it wanted (SIGTERM: the host goes down); then `done`.
@@ -157,6 +159,9 @@ private:
     void send_progress(const std::weak_ptr<ipc::Session>& session, const ipc::json& request_id,
                        const WaitProgress& progress);
     Outcome act(const SessionPtr& session, const ipc::Request& request, Event event, Goal goal);
+    void limit_stop(const std::vector<int>& ids, milliseconds grace, const std::string& cause);
+    using Processes = std::vector<std::pair<std::uint64_t, unsigned>>; ///< keys and generations
+    void kill_late(const Processes& asked, const std::string& cause);
 
     /// A wait that answers `request` when it is over, unless the client said wait: false.
     Waiting::Wait& answer_when_done(const SessionPtr& session, const ipc::Request& request);
@@ -201,6 +206,7 @@ private:
     boost::asio::steady_timer save_timer_;
     bool unsaved_ = false;
     bool stopping_all_ = false;
+    bool attended_ = false;
     bool under_way_noted_ = false; ///< the journal knows of something under way
 };
 

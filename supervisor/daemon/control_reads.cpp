@@ -32,6 +32,7 @@ Control::Outcome Control::ping(const SessionPtr& session, const ipc::Request& re
         reloading.push_back(name);
     if (!reloading.empty()) pong["reloading"] = std::move(reloading);
     if (const auto& last = upgrader_.outcome()) pong["upgrade"] = upgrade_json(*last);
+    if (attended_) pong["output_waits"] = supervisor_.logs().busy();
     session->respond(request, pong);
     return {};
 }
@@ -99,10 +100,13 @@ Control::Outcome Control::follow_logs(const SessionPtr& session, const ipc::Requ
     if (!has("out") && !has("err"))
         return ipc::invalid_param("/streams", R"(["out"], ["err"] or both)",
                                   request.params["streams"]);
+    const json takes = request.params.value("take", json(false));
+    if (!takes.is_boolean()) return ipc::invalid_param("/take", "true or false", takes);
     const int number = followers_.follow_logs(session, {.targets = std::move(*targets),
                                                         .cwd = cwd.get<std::string>(),
                                                         .out = has("out"),
-                                                        .err = has("err")});
+                                                        .err = has("err"),
+                                                        .takes = takes == true && attended_});
     session->respond(request, json{{"subscription", number}});
     return {};
 }

@@ -62,9 +62,21 @@ int Followers::add(const std::shared_ptr<ipc::Session>& session, Subscription su
 
 int Followers::follow_logs(const std::shared_ptr<ipc::Session>& session, LogFilter filter)
 {
+    if (filter.takes) session->be_patient([this] { supervisor_.logs().wake(); });
     Subscription subscription;
     subscription.filter = std::move(filter);
-    return add(session, std::move(subscription));
+    const int number = add(session, std::move(subscription));
+    supervisor_.logs().wake();
+    return number;
+}
+
+bool Followers::taken() const
+{
+    return std::ranges::any_of(subscriptions_, [](const auto& entry) {
+        if (!entry.second.filter.takes) return false;
+        const auto session = entry.second.session.lock();
+        return session && session->unsent() == 0; // what is in our memory dies with us
+    });
 }
 
 int Followers::follow_events(const std::shared_ptr<ipc::Session>& session)
@@ -155,7 +167,7 @@ void Followers::send_lines(int number, Subscription& to, const Worker& worker, S
     const auto session = to.session.lock();
     if (!session) return;
     const auto count = static_cast<std::uint64_t>(std::ranges::count(text, '\n')) + 1;
-    if (session->unsent() > kMaxUnsent) {
+    if (session->unsent() > kMaxUnsent && !to.filter.takes) {
         to.dropped += count;
         return;
     }

@@ -1,5 +1,6 @@
 // Who watches: subscriptions to log lines and events. A follower costs nothing while there is none,
-// and a slow one loses lines with a count instead of holding anybody up.
+// and a slow one loses lines with a count instead of holding anybody up. Except one that takes the
+// output (`clusterctl run`, see attended.hpp): the workers wait for it, and it gets all of it.
 #pragma once
 
 #include "ipc/net/server.hpp"
@@ -24,6 +25,7 @@ public:
         std::string cwd;
         bool out = true;
         bool err = true;
+        bool takes = false; ///< what it has not got yet is held back
     };
     int follow_logs(const std::shared_ptr<ipc::Session>& session, LogFilter filter);
     int follow_events(const std::shared_ptr<ipc::Session>& session);
@@ -31,6 +33,9 @@ public:
     bool unfollow(const std::shared_ptr<ipc::Session>& session, int subscription);
 
     void on_transition(const Worker& worker, Event event);
+
+    /// Somebody takes the output, and has got all that came so far.
+    [[nodiscard]] bool taken() const;
 
 private:
     struct Subscription {

@@ -2,6 +2,7 @@
 
 #include "ipc/base/version.hpp"
 #include "ipc/net/server.hpp"
+#include "supervisor/daemon/attended.hpp"
 #include "supervisor/sys/fd_passing.hpp"
 #include "supervisor/sys/host.hpp"
 #include "supervisor/sys/process_table.hpp"
@@ -98,6 +99,7 @@ Result<void> Guardian::take_office()
     raise_open_file_limit(); // what is kept has a number here, and the manager inherits the limit
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     watch_signals();
+    end_with(attendant());
     const std::string pid = std::to_string(::getpid()) + "\n";
     const std::string& path = options_.paths.pid;
     auto file = system_.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);

@@ -3,6 +3,7 @@
 #include "ipc/base/clock.hpp"
 #include "ipc/base/version.hpp"
 #include "ipc/net/server.hpp"
+#include "supervisor/daemon/attended.hpp"
 #include "supervisor/daemon/control.hpp"
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/guardian_link.hpp"
@@ -118,6 +119,7 @@ int Manager::run(bool begin_empty)
     log_->info(fmt::format("clusterd {} serves {}", ipc::version(), ::getpid()));
     watch_signals();
     if (!service_.notify_socket.empty()) end_with_guardian();
+    if (attendant() != 0) control_.attend();
     auto handed = link_.receive();
     if (!handed) {
         log_->error(handed.error().text());

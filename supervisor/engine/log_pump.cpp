@@ -156,7 +156,13 @@ void LogPump::pass()
 {
     Moved most = Moved::nothing;
     std::vector<LogStream*> still;
+    std::vector<LogStream*>
+        unseen; // the gate was shut before their turn: they come first next time
     for (LogStream* stream : std::exchange(active_, {})) {
+        if (!open()) {
+            unseen.push_back(stream);
+            continue;
+        }
         const Moved moved = move_batch(*stream, false);
         most = std::max(most, moved);
         if (moved != Moved::nothing) {
@@ -166,23 +172,42 @@ void LogPump::pass()
         stream->active_ = false;
         watch(*stream);
     }
+    active_.insert(active_.end(), unseen.begin(), unseen.end());
     active_.insert(active_.end(), still.begin(), still.end());
     if (active_.empty()) return;
+    parked_ = !open();
+    if (parked_) return;
     if (most == Moved::much) return schedule(milliseconds{0});
     schedule(most == Moved::waiting ? kLookAgain : kCoalesce);
 }
 
 void LogPump::drain(LogStream& stream)
 {
-    while (move_batch(stream, true) != Moved::nothing) {
+    while (open()) {
+        if (move_batch(stream, true) != Moved::nothing) continue;
+        if (stream.sink_->writer == &stream) stream.sink_->writer = nullptr;
+        return;
     }
-    if (stream.sink_->writer == &stream) stream.sink_->writer = nullptr;
+    activate(stream);
+}
+
+void LogPump::empty(LogStream& stream)
+{
+    forced_ = true;
+    drain(stream);
+    forced_ = false;
+}
+
+void LogPump::wake()
+{
+    if (std::exchange(parked_, false)) schedule(milliseconds{0});
 }
 
 LogPump::Moved LogPump::move_batch(LogStream& stream, bool finish)
 {
     std::size_t moved = 0;
     for (int batch = 0; batch < kBatchesPerPass; ++batch) {
+        if (!open()) return Moved::waiting;
         std::size_t limit = kPipeBytes;
         if (stream.sink_->streams > 1) {
             limit = due(stream, finish);

@@ -7,6 +7,9 @@
 // logs under us (`> file`, copytruncate), and O_APPEND and splice exclude each other (man 2
 // splice).
 //
+// A gate (`set_gate`) may hold the output back: then it stays in the pipes, and who writes more
+// than they take waits. Nothing is read that nobody takes.
+//
 // Lines stay whole. A sink with one stream gets bytes as they come. A sink with several gets whole
 // lines only: an unfinished line waits in its pipe, at most 200 ms or 64 KiB, and then goes out as
 // it stands. Whoever writes next behind an unfinished line, of another stream or of a worker that
@@ -107,8 +110,18 @@ public:
     ipc::Result<std::unique_ptr<LogStream>> adopt(int worker, StreamKind kind,
                                                   const std::string& path, ipc::UniqueFd pipe);
 
-    /// Writes out all that the worker has left in the pipe; its last line counts as finished.
+    /// Writes out all that the worker has left in the pipe, as far as the gate allows; its last
+    /// line counts as finished.
     void drain(LogStream& stream);
+    /// The same whatever the gate says: the pipe is about to go.
+    void empty(LogStream& stream);
+
+    /// Output is moved only while `open` says so. Whoever opens the gate calls `wake`. Empty:
+    /// always.
+    void set_gate(std::function<bool()> open) { gate_ = std::move(open); }
+    void wake();
+    /// Some of what workers have written may still be in a pipe.
+    [[nodiscard]] bool busy() const { return !active_.empty(); }
 
     /// Bytes of all streams are copied for followers only while a tap is set. Empty: none.
     void set_tap(Tap tap) { tap_ = std::move(tap); }
@@ -133,6 +146,7 @@ private:
     void activate(LogStream& stream);
     void schedule(std::chrono::milliseconds after);
     void pass();
+    [[nodiscard]] bool open() const { return forced_ || !gate_ || gate_(); }
     Moved move_batch(LogStream& stream, bool finish);
     /// Bytes at the front of the pipe that may go out now; see the top of this file.
     std::size_t due(LogStream& stream, bool finish);
@@ -158,7 +172,10 @@ private:
     std::vector<LogStream*> active_;
     boost::asio::steady_timer timer_;
     bool scheduled_ = false;
-    ipc::Pipe peek_; ///< made when a shared sink first needs to look without consuming
+    std::function<bool()> gate_;
+    bool forced_ = false; ///< the gate is not asked
+    bool parked_ = false; ///< the gate was shut: nothing is scheduled until `wake`
+    ipc::Pipe peek_;      ///< made when a shared sink first needs to look without consuming
     std::unique_ptr<char[]> buffer_; ///< kPipeBytes, made when first needed
 };
 

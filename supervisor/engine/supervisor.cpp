@@ -229,6 +229,12 @@ void Supervisor::ask(Worker& worker, Event event, std::string cause, Leave leave
     happen(worker, event);
 }
 
+void Supervisor::hurry(Worker& worker)
+{
+    if (worker.life.state == State::stopping && !worker.tree_killed)
+        happen(worker, Event::timer_fired);
+}
+
 void Supervisor::hold_back(Worker& worker, std::string why)
 {
     const bool other = worker.waits_for.empty() != why.empty();
@@ -320,8 +326,8 @@ void Supervisor::arm_until(Worker& worker, milliseconds due)
 
 void Supervisor::remove(Worker& worker)
 {
-    if (worker.out) logs_.drain(*worker.out);
-    if (worker.err) logs_.drain(*worker.err);
+    if (worker.out) logs_.empty(*worker.out);
+    if (worker.err) logs_.empty(*worker.err);
     if (removed_) removed_(worker);
     sampler_.forget(worker.id);
     rows_.erase(worker.key);

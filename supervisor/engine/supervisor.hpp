@@ -105,6 +105,8 @@ public:
     /// Start, stop, restart, delete. `cause` says who asked, for events and `describe`. An end
     /// `at_once` is also the end of a drain under way.
     void ask(Worker& worker, Event event, std::string cause, Leave leave = Leave::at_once);
+    /// The time of one that is asked to end is over: SIGKILL now.
+    void hurry(Worker& worker);
     /// Counters back to zero (`clusterctl reset`).
     void reset(Worker& worker);
     /// What its app depends on is not there yet; "" nothing is waited for.

@@ -12,7 +12,7 @@ import unittest
 from harness import BIN, ROOT, ClusterTestCase
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"),
-             *ROOT.glob("docs/*/*.md"), *ROOT.glob("examples/*.md")]
+             *ROOT.glob("docs/*/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("examples/*/*.md")]
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TESTED = re.compile(r"^<!-- tested -->\n```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"\bclusterctl (\w[\w-]*)(.*)")
@@ -58,6 +58,9 @@ class Documents(ClusterTestCase):
 
     def test_zero_downtime(self):
         self.run_script("".join(TESTED.findall((ROOT / "docs/zero-downtime.md").read_text())))
+
+    def test_containers(self):
+        self.run_script("".join(TESTED.findall((ROOT / "docs/containers.md").read_text())))
 
     def test_the_protocol_by_hand(self):
         self.ctl("start", "sleep 1000", "--name", "nap")

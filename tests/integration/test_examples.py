@@ -211,7 +211,8 @@ class Examples(ClusterTestCase):
     def test_each_example_is_tested(self):
         folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
         self.assertEqual(folders, {"node-http", "node-cluster", "node-esm", "python", "python-http",
-                                   "shell", "cpp-app", "java", *BUILDS})
+                                   "shell", "cpp-app", "java", *BUILDS,
+                                   "docker"})  # that one in test_container.py
 
     def test_each_example_is_listed(self):
         listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "examples/README.md").read_text(),

@@ -7,7 +7,8 @@ import subprocess
 import threading
 import unittest
 
-from harness import BIN, ClusterTestCase, http_answer, http_get, is_alive, wait_for
+from harness import (BIN, ClusterTestCase, command_line, http_answer, http_get, is_alive,
+                     wait_for)
 
 
 class Load:
@@ -94,7 +95,7 @@ class Reload(ClusterTestCase):
         self.assertTrue(all(is_alive(pid) for pid in before.values()))
         self.assertEqual((self.home / "pids" / "api-0.pid").read_text(), str(before[0]))
         wait_for(lambda: len([pid for pid in self.processes()
-                              if b"crash.py" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()])
+                              if "crash.py" in command_line(pid)])
                  == 0, what="the broken one to be gone")
         # What is declared is still the old version: a crash brings it back, not the broken one.
         os.kill(before[0], 9)

@@ -500,3 +500,57 @@ TEST_CASE(
     REQUIRE_FALSE(adopted);
     CHECK(adopted.error().text().contains(p.path("err.log")));
 }
+
+TEST_CASE("log pump: behind a shut gate output stays in its pipe, also when the worker has ended")
+{
+    Pumping p;
+    bool open = false;
+    p.pump.set_gate([&] { return open; });
+    const std::string path = p.path("out.log");
+    const auto stream = p.open(path);
+    const auto end = worker_end(*stream);
+    say(end, "one\n");
+    p.settle();
+    CHECK(content(path).empty());
+    CHECK(p.pump.busy());
+    p.pump.drain(*stream);
+    CHECK(content(path).empty());
+
+    open = true;
+    p.pump.wake();
+    CHECK(p.file_becomes(path, "one\n"));
+    CHECK(run_until(p.loop, [&] { return !p.pump.busy(); }));
+
+    open = false;
+    say(end, "two\n");
+    p.settle();
+    CHECK(content(path) == "one\n");
+    p.pump.empty(*stream); // its row is removed
+    CHECK(content(path) == "one\ntwo\n");
+}
+
+TEST_CASE("log pump: a gate that is shut in the middle lets the streams take turns")
+{
+    Pumping p;
+    int batches = 0; // that may still pass
+    p.pump.set_gate([&] { return batches > 0; });
+    const auto one = p.open(p.path("one.log"), 0);
+    const auto other = p.open(p.path("other.log"), 1);
+    one->set_tap([&](std::string_view) { --batches; });
+    other->set_tap([&](std::string_view) { --batches; });
+    const auto first = worker_end(*one);
+    const auto second = worker_end(*other);
+    for (int round = 1; round <= 3; ++round) { // both have more before the other was looked at
+        say(first, "x\n");
+        say(second, "x\n");
+        p.settle();
+        for (int turn = 0; turn < 2; ++turn) {
+            batches = 1;
+            p.pump.wake();
+            p.settle();
+            say(turn == 0 ? first : second, "more\n");
+        }
+        CHECK_FALSE(content(p.path("one.log")).empty());
+        CHECK_FALSE(content(p.path("other.log")).empty());
+    }
+}
