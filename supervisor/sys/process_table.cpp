@@ -18,6 +18,10 @@
 namespace cluster::supervisor {
 namespace {
 
+/// PF_KTHREAD of the kernel's flags: a thread of the kernel, which has no memory and so no
+/// environment ever. (Since Linux 6.12 its environment cannot be opened, before it is empty.)
+constexpr std::uint64_t kThread = 0x0020'0000;
+
 constexpr std::size_t kStatBytes = 1024;     ///< 52 fields of at most 20 digits, and a name of 64
 constexpr std::size_t kChildrenBytes = 4096; ///< enough for 500 pids; more come by another way
 
@@ -216,9 +220,13 @@ bool is_in_exec(ipc::System& system, pid_t pid)
     text.remove_prefix(std::min(text.rfind(") ") + 1, text.size())); // npos + 1 is 0
     std::string_view word = ipc::next_word(text); // number 3 of man 5 proc, stat: the state
     if (word == "Z" || word == "X") return false; // it has ended meanwhile
+    constexpr int kFlags = 9;
     constexpr int kEnvEnd = 51;
-    for (int number = 4; number <= kEnvEnd; ++number)
+    for (int number = 4; number <= kEnvEnd; ++number) {
         word = ipc::next_word(text);
+        if (number == kFlags && (ipc::parse_number<std::uint64_t>(word).value_or(0) & kThread) != 0)
+            return false;
+    }
     return word == "0";
 }
 

@@ -249,6 +249,15 @@ TEST_CASE("find marked: one that is between two programs is waited for, and told
     CHECK(found[0].stat.session == 11);
 }
 
+TEST_CASE("find marked: a thread of the kernel, empty for ever, is not waited for")
+{
+    ScriptedSystem system;
+    add_process(system, {.pid = 12, .parent = 2, .of_the_kernel = true});
+    set_environment(system, 12, "");
+    CHECK(find_marked(system, "/home/x", {}).empty());
+    CHECK(system.count("read /proc/12/environ") == 1);
+}
+
 TEST_CASE("find marked: one that looks like the manager that made it is waited for, to be itself")
 {
     ScriptedSystem system;
