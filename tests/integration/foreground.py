@@ -13,6 +13,7 @@ import client
 
 GRACE = 60  # seconds that anything here may take
 LINES = 20_000 if SANITIZED else 100_000  # of each of two workers
+JAMMING_LINES = 200_000  # more than all buffers on the way take, however slow the way is
 
 
 def app(name, script, **attributes):

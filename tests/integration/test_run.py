@@ -14,7 +14,7 @@ import termios
 import time
 import unittest
 
-from foreground import LINES, RunTestCase, app, counting, once, until_told
+from foreground import JAMMING_LINES, LINES, RunTestCase, app, counting, once, until_told
 from harness import BIN, wait_for
 import client
 
@@ -292,12 +292,12 @@ class Output(RunTestCase):
             self.assert_all_once(lines, name, LINES)
 
     def test_every_line_once_into_a_pipe_that_nobody_reads_for_a_while(self):
-        process = self.run_apps(counting("one", LINES), stdout=subprocess.PIPE)
+        process = self.run_apps(counting("one", JAMMING_LINES), stdout=subprocess.PIPE)
         self.await_jam(process)
         self.assertEqual(self.rows()[0]["status"], "online")
         lines = process.stdout.read().decode().splitlines()
         self.assert_code(process, 0)
-        self.assert_all_once(lines, "one", LINES)
+        self.assert_all_once(lines, "one", JAMMING_LINES)
 
     def test_a_signal_ends_it_also_while_nobody_reads(self):
         process = self.run_apps(app("a", "exec yes " + "y" * 80),
