@@ -19,6 +19,11 @@ using boost::system::error_code;
 
 constexpr std::chrono::seconds kCheckEvery{1};
 
+std::string out_of_memory(const ipc::AppSpec& spec)
+{
+    return fmt::format("out of memory: more than memory_max, {} bytes", spec.memory_max);
+}
+
 } // namespace
 
 ipc::Result<std::vector<ipc::UniqueFd>> Supervisor::open_groups(Worker& worker)
@@ -59,8 +64,7 @@ std::string Supervisor::limits_hit(const Worker& worker)
     if (!worker.over_limit.empty()) return worker.over_limit;
     const GroupEvents events = group_events(around_.system, worker.groups);
     if (events.out_of_memory > 0 && worker.spec().memory_max > 0)
-        return fmt::format("out of memory: more than memory_max, {} bytes",
-                           worker.spec().memory_max);
+        return out_of_memory(worker.spec());
     if (events.refused_forks > 0)
         return fmt::format("pids_max {} kept it from starting processes {} times",
                            worker.spec().pids_max, events.refused_forks);
@@ -162,8 +166,7 @@ bool Supervisor::check_tree(Worker& worker)
     };
     // Version 1 kills one process; the rest of its tree may go on without it.
     if (spec.memory_max > 0 && group_events(around_.system, worker.groups).out_of_memory > 0)
-        worker.over_limit =
-            fmt::format("out of memory: more than memory_max, {} bytes", spec.memory_max);
+        worker.over_limit = out_of_memory(spec);
     if (worker.over_limit.empty() && !over("memory_max", used.memory, spec.memory_max) &&
         !over("pids_max", static_cast<std::uint64_t>(used.tasks),
               static_cast<std::uint64_t>(spec.pids_max)))

@@ -1,29 +1,11 @@
 #include "supervisor/sys/service_group.hpp"
 
 #include "ipc/base/text.hpp"
+#include "supervisor/sys/cgroup_mounts.hpp"
 
 #include <fcntl.h>
 
-#include <algorithm>
-
 namespace cluster::supervisor {
-
-std::optional<std::string> group_of_service(std::string_view cgroups)
-{
-    constexpr std::string_view kV2 = "0::";
-    constexpr std::string_view kControl = "/.control"; // where systemd puts such commands
-    while (!cgroups.empty()) {
-        const auto end = std::min(cgroups.find('\n'), cgroups.size());
-        std::string_view line = cgroups.substr(0, end);
-        cgroups.remove_prefix(std::min(end + 1, cgroups.size()));
-        if (!line.starts_with(kV2)) continue;
-        line.remove_prefix(kV2.size());
-        if (!line.ends_with(kControl)) return std::nullopt;
-        line.remove_suffix(kControl.size());
-        return std::string{line};
-    }
-    return std::nullopt;
-}
 
 std::string switched_off(std::string_view controllers)
 {
@@ -35,20 +17,19 @@ std::string switched_off(std::string_view controllers)
 
 ipc::Result<void> free_group_of_service(ipc::System& system)
 {
-    const auto cgroups = system.read_file("/proc/self/cgroup");
-    const auto group = cgroups ? group_of_service(*cgroups) : std::nullopt;
-    if (!group) return {};
-    // Alone, or beside hierarchies of v1.
-    for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
-        const std::string path = mount + *group + "/cgroup.subtree_control";
-        const auto controllers = system.read_file(path);
-        const std::string text = controllers ? switched_off(*controllers) : "";
-        if (text.empty()) continue;
-        const auto file = system.open(path, O_WRONLY);
-        if (!file) return std::unexpected(file.error());
-        if (auto done = system.write(file->get(), text.data(), text.size()); !done)
-            return ipc::fail(done.error().code, "write " + path);
-    }
+    constexpr std::string_view kControl = "/.control"; // where systemd puts such commands
+    const auto own = own_group(system, "");
+    if (!own || !own->path.ends_with(kControl)) return {};
+    std::string path = own->folder();
+    path.resize(path.size() - kControl.size());
+    path += "/cgroup.subtree_control";
+    const auto controllers = system.read_file(path);
+    const std::string text = controllers ? switched_off(*controllers) : "";
+    if (text.empty()) return {};
+    const auto file = system.open(path, O_WRONLY);
+    if (!file) return std::unexpected(file.error());
+    if (auto done = system.write(file->get(), text.data(), text.size()); !done)
+        return ipc::fail(done.error().code, "write " + path);
     return {};
 }
 
