@@ -26,9 +26,15 @@ std::string out_of_memory(const ipc::AppSpec& spec)
 
 } // namespace
 
+std::size_t Supervisor::whole_cpus(const ipc::AppSpec& spec)
+{
+    return static_cast<std::size_t>((spec.cpu_max + 999) / 1000);
+}
+
 ipc::Result<std::vector<ipc::UniqueFd>> Supervisor::open_groups(Worker& worker)
 {
     worker.over_limit.clear();
+    worker.high_told = false;
     std::vector<ipc::UniqueFd> files;
     const bool needed = worker.spec().limits_its_tree();
     if (!needed && !cgroups_.for_all()) return files;
@@ -90,23 +96,24 @@ std::vector<pid_t> Supervisor::strays(const Worker& worker)
 std::vector<Supervisor::Limit> Supervisor::limits(const Worker& worker)
 {
     const ipc::AppSpec& spec = worker.spec();
+    const std::string whole =
+        fmt::format("affinity: {} CPU{}", whole_cpus(spec), whole_cpus(spec) == 1 ? "" : "s");
     const struct {
         std::string_view attribute;
         bool declared;
-        bool can_be_looked_at;
+        std::string_view otherwise; ///< who sees to it where no cgroup does
     } rows[] = {
-        {"memory_high", spec.memory_high > 0, false},
-        {"memory_max", spec.memory_max > 0, true},
-        {"cpu_max", spec.cpu_max > 0, false},
-        {"pids_max", spec.pids_max > 0, true},
+        {"memory_high", spec.memory_high > 0, "nobody: told in the log"},
+        {"memory_max", spec.memory_max > 0, "a look every second"},
+        {"cpu_max", spec.cpu_max > 0, whole},
+        {"pids_max", spec.pids_max > 0, "a look every second"},
     };
     std::vector<Limit> all;
     for (const auto& row : rows) {
         if (!row.declared) continue;
         const int version = cgroups_.controller(row.attribute).version;
-        all.push_back({row.attribute, version > 0            ? fmt::format("cgroup v{}", version)
-                                      : row.can_be_looked_at ? "a look every second"
-                                                             : "nobody: no cgroup can be had"});
+        all.push_back({row.attribute, version > 0 ? fmt::format("cgroup v{}", version)
+                                                  : std::string{row.otherwise}});
     }
     return all;
 }
@@ -114,6 +121,7 @@ std::vector<Supervisor::Limit> Supervisor::limits(const Worker& worker)
 bool Supervisor::limited_by_looking(const ipc::AppSpec& spec)
 {
     return spec.max_memory_restart > 0 ||
+           (spec.memory_high > 0 && cgroups_.controller("memory_high").version == 0) ||
            (spec.memory_max > 0 && cgroups_.controller("memory_max").version < 2) ||
            (spec.pids_max > 0 && cgroups_.controller("pids_max").version == 0);
 }
@@ -164,6 +172,10 @@ bool Supervisor::check_tree(Worker& worker)
         worker.over_limit = fmt::format("{}: {} of at most {}", attribute, have, most);
         return true;
     };
+    if (spec.memory_high > 0 && used.memory > spec.memory_high &&
+        cgroups_.controller("memory_high").version == 0 && !std::exchange(worker.high_told, true))
+        around_.log.warn(fmt::format("{}:{} memory_high: {} bytes of {}, and nobody slows it down",
+                                     spec.name, worker.id, used.memory, spec.memory_high));
     // Version 1 kills one process; the rest of its tree may go on without it.
     if (spec.memory_max > 0 && group_events(around_.system, worker.groups).out_of_memory > 0)
         worker.over_limit = out_of_memory(spec);

@@ -180,7 +180,7 @@ ipc::Result<void> Supervisor::prepare_streams(Worker& worker,
 }
 
 LaunchPlan Supervisor::plan_launch(const Worker& worker,
-                                   const std::optional<Identity>& identity) const
+                                   const std::optional<Identity>& identity)
 {
     const ipc::AppSpec& spec = worker.spec();
     LaunchPlan plan;
@@ -205,6 +205,10 @@ LaunchPlan Supervisor::plan_launch(const Worker& worker,
     for (const auto& [name, limit] : spec.rlimits)
         if (const auto resource = ipc::rlimit_resource(name))
             plan.rlimits.emplace_back(*resource, limit);
+    if (cgroups_.controller("cpu_max").version == 0) { // what is left then: whole CPUs
+        plan.cpus = whole_cpus(spec);
+        plan.cpus_from = static_cast<std::size_t>(worker.instance) * plan.cpus;
+    }
     plan.nice = spec.nice;
     plan.oom_score_adj = spec.oom_score_adj;
     plan.no_new_privileges = spec.no_new_privileges;

@@ -194,7 +194,7 @@ private:
     void do_one_chore();
     void spawn(Worker& worker);
     ipc::Result<void> prepare_streams(Worker& worker, const std::optional<Identity>& identity);
-    LaunchPlan plan_launch(const Worker& worker, const std::optional<Identity>& identity) const;
+    LaunchPlan plan_launch(const Worker& worker, const std::optional<Identity>& identity);
     void spawn_failed(Worker& worker, std::string why);
     void write_pid_file(const Worker& worker);
     void remove_pid_file(const Worker& worker);
@@ -262,6 +262,8 @@ private:
     /// Of its tree, but not below its process: orphans.
     std::vector<pid_t> strays(const Worker& worker);
     [[nodiscard]] bool limited_by_looking(const ipc::AppSpec& spec);
+    /// `cpu_max` rounded up: what an affinity can hold it to.
+    static std::size_t whole_cpus(const ipc::AppSpec& spec);
     void watch_limits();
     void check_limits();
     bool check_tree(Worker& worker);

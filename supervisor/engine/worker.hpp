@@ -102,6 +102,7 @@ struct Worker : WorkerRecord {
     bool adopted = false;    ///< its process is not our child: somebody else waits for it
     milliseconds sweep_pause{0};
     std::string over_limit;      ///< why we have killed its tree; "" we have not
+    bool high_told = false;      ///< that this process is above its memory_high
     milliseconds ended_since{0}; ///< adopted: its end was seen, but not yet how; 0 it was not
 
     std::unique_ptr<LogStream> out, err;

@@ -45,6 +45,12 @@ CLUSTER_CHILD void enter_cgroups(ChildJob& job)
         if (::syscall(SYS_write, job.cgroups[i], "0", 1) < 0) give_up(job, ChildStage::cgroup);
 }
 
+CLUSTER_CHILD void set_affinity(ChildJob& job)
+{
+    if (job.cpus && ::syscall(SYS_sched_setaffinity, 0, job.cpus_bytes, job.cpus) < 0)
+        give_up(job, ChildStage::affinity);
+}
+
 /// With the daemon's rights, which may raise what a user may not.
 CLUSTER_CHILD void set_priority(ChildJob& job)
 {
@@ -112,6 +118,7 @@ CLUSTER_CHILD int run_child(void* argument)
     reset_signals();
     if (::syscall(SYS_setsid) < 0) give_up(job, ChildStage::session);
     enter_cgroups(job);
+    set_affinity(job);
     set_priority(job);
     place_fds(job);   // before a limit of open files counts
     set_rlimits(job); // before the right to raise one is gone

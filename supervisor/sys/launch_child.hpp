@@ -11,7 +11,19 @@
 
 namespace cluster::supervisor {
 
-enum class ChildStage { session, cgroup, rlimits, priority, groups, gid, uid, cwd, fds, exec };
+enum class ChildStage {
+    session,
+    cgroup,
+    affinity,
+    rlimits,
+    priority,
+    groups,
+    gid,
+    uid,
+    cwd,
+    fds,
+    exec
+};
 
 /// man 2 prlimit; the kernel's struct rlimit64.
 struct ChildRlimit {
@@ -30,6 +42,8 @@ struct ChildJob {
     unsigned fd_count = 0;
     const int* cgroups = nullptr; ///< cgroup.procs files of the groups to enter
     unsigned cgroup_count = 0;
+    const unsigned long* cpus = nullptr; ///< mask of the CPUs to run on; null keeps
+    std::size_t cpus_bytes = 0;
     const ChildRlimit* rlimits = nullptr;
     unsigned rlimit_count = 0;
     const int* nice = nullptr;           ///< null keeps

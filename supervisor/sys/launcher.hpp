@@ -41,7 +41,9 @@ struct LaunchPlan {
     std::vector<int> fds; ///< become 0, 1, 2, 3, … in the child; all others are closed
     std::optional<Identity> identity;
     std::optional<unsigned> umask;
-    std::vector<int> cgroups; ///< open cgroup.procs files of the groups to enter
+    std::vector<int> cgroups;  ///< open cgroup.procs files of the groups to enter
+    std::size_t cpus = 0;      ///< how many of our CPUs it may run on; 0, or no fewer than we: all
+    std::size_t cpus_from = 0; ///< which: a number that spreads workers over them
     std::vector<std::pair<int, ipc::Rlimit>> rlimits; ///< by RLIMIT_… (man 2 getrlimit)
     std::optional<int> nice;
     std::optional<int> oom_score_adj;
@@ -51,10 +53,10 @@ struct LaunchPlan {
 /// What failed on the way to exec, for a sentence like
 /// "cannot change to directory /srv/x: no such file or directory".
 struct LaunchFailure {
-    std::string stage; ///< "clone", "session", "cgroup", "rlimits", "priority", "groups", "gid",
-                       ///< "uid", "cwd", "fds", "exec"
-    int error = 0;     ///< errno
-    std::string text;  ///< the whole sentence
+    std::string stage; ///< "clone", "session", "cgroup", "affinity", "rlimits", "priority",
+                       ///< "groups", "gid", "uid", "cwd", "fds", "exec"
+    int error = 0;    ///< errno
+    std::string text; ///< the whole sentence
 };
 
 struct Launched {

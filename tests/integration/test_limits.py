@@ -12,7 +12,7 @@ import unittest
 
 from harness import BIN, ClusterTestCase, is_alive, wait_for
 
-NOBODY = "nobody: no cgroup can be had"
+NOBODY = "nobody: told in the log"
 LOOKING = "a look every second"
 
 
@@ -68,6 +68,12 @@ class LimitsCase(ClusterTestCase):
         self.assertEqual(self.about_worker("other")["restarts"], 0)
 
 
+    def check_affinity(self):
+        pid = self.about_worker()["pid"]
+        self.assertEqual(len(os.sched_getaffinity(pid)), 1)
+        self.assertEqual(self.who("cpu_max"), "affinity: 1 CPU")
+
+
 class Limits(LimitsCase):
     def test_a_tree_over_memory_max_is_killed_and_says_so(self):
         self.check_memory()
@@ -89,8 +95,8 @@ class Limits(LimitsCase):
     def test_a_spinning_worker_under_cpu_max_is_throttled(self):
         self.start("spins.py", cpu_max=0.2)
         who = self.who("cpu_max")
-        if who == NOBODY:
-            self.assertIn("cpu_max has no effect", self.log.read_text())
+        if who.startswith("affinity"):
+            self.check_affinity()
             return
         wait_for(lambda: self.about_worker()["limits"]["events"]["throttled_ms"] > 100,
                  what="time taken from it")
@@ -171,11 +177,25 @@ class WithoutCgroups(LimitsCase):
         self.check_pids()
         self.assertEqual(self.who("pids_max"), LOOKING)
 
-    def test_describe_says_what_has_no_effect(self):
-        self.start("sleeps.sh", cpu_max=0.5, memory_high="100M")
-        self.assertEqual(self.who("cpu_max"), NOBODY)
+    def test_cpu_max_is_kept_to_whole_cpus(self):
+        self.start("spins.py", cpu_max=0.5)
+        self.check_affinity()
+
+    def test_workers_with_cpu_max_are_spread_over_the_cpus(self):
+        if len(os.sched_getaffinity(0)) < 2:
+            self.skipTest("there is one CPU only")
+        self.start("sleeps.sh", cpu_max=1, instances=2)
+        cpus = [os.sched_getaffinity(process["pid"])
+                for process in json.loads(self.ctl("jlist").out)]
+        self.assertEqual([len(each) for each in cpus], [1, 1])
+        self.assertNotEqual(cpus[0], cpus[1])
+
+    def test_who_is_above_memory_high_is_told(self):
+        self.start("memory_hog.py", "60", memory_high="30M")
         self.assertEqual(self.who("memory_high"), NOBODY)
         self.assertIn(f"({NOBODY})", self.ctl("describe", "api").out)
+        wait_for(lambda: "memory_high: " in self.log.read_text(), what="a word about it")
+        self.assertEqual(self.about_worker()["restarts"], 0)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,17 @@ TEST_CASE("launcher: rlimits, nice, oom_score_adj and no_new_privileges are thos
     CHECK(run.wait() == 0);
 }
 
+TEST_CASE("launcher: a program is kept on as many CPUs as the plan says")
+{
+    LaunchPlan plan = shell("nproc");
+    const std::string all = Running{plan}.line();
+    plan.cpus = 1;
+    for (plan.cpus_from = 0; plan.cpus_from < 5; ++plan.cpus_from)
+        CHECK(Running{plan}.line() == "1");
+    plan.cpus = 100'000;
+    CHECK(Running{plan}.line() == all);
+}
+
 TEST_CASE("launcher: a limit that may not be raised names its stage")
 {
     CHECK(as_ordinary_user([] {
