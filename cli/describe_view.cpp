@@ -112,12 +112,30 @@ void add_limits(KeyValueTable& table, const json& process)
     add("throttled_ms", "ms taken by cpu_max");
 }
 
+/// "tcp://10.0.0.7:5170 (1200 lines sent, 7 lost)".
+void add_sinks(KeyValueTable& table, const json& process)
+{
+    const auto sinks = process.find("log_sinks");
+    if (sinks == process.end() || !sinks->is_array()) return;
+    for (const json& sink : *sinks) {
+        const auto lost = member_number(sink, "lost");
+        const std::string trouble = member_text(sink, "trouble");
+        std::string text = fmt::format("{} ({} lines sent", member_text(sink, "sink"),
+                                       member_number(sink, "sent"));
+        if (lost > 0) text += fmt::format(", {} lost", lost);
+        if (!trouble.empty()) text += "; " + trouble;
+        table.add("log sink", text + ')',
+                  lost > 0 || !trouble.empty() ? Colour::yellow : Colour::none);
+    }
+}
+
 void add_program(KeyValueTable& table, const json& process)
 {
     table.add("script path", member_text(process, "script"));
     table.add("script args", list_text(process, "args"));
     table.add("error log path", member_text(process, "error_file"));
     table.add("out log path", member_text(process, "out_file"));
+    add_sinks(table, process);
     table.add("pid path", member_text(process, "pid_file"));
     table.add("interpreter", member_text(process, "interpreter"));
     table.add("interpreter args", list_text(process, "interpreter_args"));

@@ -157,8 +157,9 @@ struct AppSpec {
     ReloadPolicy reload;
 
     // Its files; "" is the default below $CLUSTER_HOME. Absolute once resolved.
-    std::string out_file;   ///< "/dev/null" keeps nothing
-    std::string error_file; ///< as out_file
+    std::string out_file;               ///< "/dev/null" keeps nothing
+    std::string error_file;             ///< as out_file
+    std::vector<std::string> log_sinks; ///< each as parse_sink reads it
     std::string pid_file;
     std::optional<bool> merge_logs; ///< absent: true exactly when `instances` is absent (PM2)
 

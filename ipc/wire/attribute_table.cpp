@@ -1,6 +1,7 @@
 #include "ipc/wire/attribute_table.hpp"
 
 #include "ipc/wire/attribute_codecs.hpp"
+#include "ipc/wire/log_sink.hpp"
 
 #include <fmt/format.h>
 
@@ -134,6 +135,8 @@ constexpr Attribute kAttributes[] = {
      "Keeps no output at all."},
     {"merge_logs", {"combine_logs"}, via<Flag, &AppSpec::merge_logs>, "", files, restart,
      "Whether all workers of the app write to the same files; else each file gets the worker's id. By default `true` exactly when `instances` is absent."},
+    {"log_sinks", {}, via<Sinks, &AppSpec::log_sinks>, "[]", files, restart,
+     "Where each line of output goes besides the files: `stdout` (the daemon's own), `journald`, `syslog` (`/dev/log`), `syslog:/PATH`, `syslog://HOST:PORT` (UDP), `syslog+tcp://HOST:PORT` (RFC 5424), `tcp://HOST:PORT` and `unix:/PATH` (a line of JSON each). One, or an array."},
     {"pid_file", {"pid"}, via<Text, &AppSpec::pid_file>, "", files, restart,
      "Where the pid is written, relative to `cwd`. By default `pids/<name>-<id>.pid` in `$CLUSTER_HOME`."},
 
@@ -279,6 +282,8 @@ std::string allowed(const Attribute& attribute)
         return "a number of CPUs from 0.01 to 10000, a percentage of one such as \"50%\", or 0";
     case Type::rlimits:
         return "an object of limits such as {\"nofile\": 65536}";
+    case Type::sinks:
+        return "an array of sinks such as [\"journald\", \"tcp://127.0.0.1:5170\"]";
     case Type::any:
         return "anything";
     }

@@ -62,6 +62,7 @@ enum class Type {
     reload_policy,
     cpus,
     rlimits,
+    sinks,
     any,
 };
 

@@ -53,6 +53,19 @@ std::string dump(const json& value)
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+void append_json(std::string& out, std::string_view text)
+{
+    const bool plain = std::ranges::all_of(
+        text, [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; });
+    if (!plain) {
+        out += dump(json(std::string{text}));
+        return;
+    }
+    out += '"';
+    out += text;
+    out += '"';
+}
+
 std::expected<Request, BadRequest> parse_request(std::string_view frame)
 {
     if (too_deep(frame)) return bad(kInvalidRequest, "nested deeper than 64 levels");

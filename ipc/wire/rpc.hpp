@@ -69,4 +69,7 @@ struct BadRequest {
 /// Compact text; bytes that are not UTF-8 become U+FFFD instead of an exception.
 [[nodiscard]] std::string dump(const json& value);
 
+/// Appends `text` as a JSON string, without a value in between; the same about bytes.
+void append_json(std::string& out, std::string_view text);
+
 } // namespace cluster::ipc

@@ -237,6 +237,11 @@ Json form(const Attribute& a)
                        matching("^[0-9]+(\\.[0-9]+)?%?$")});
     case Type::rlimits:
         return rlimits_schema();
+    case Type::sinks: {
+        const Json sink = matching(
+            "^(stdout|journald|syslog|syslog:/.+|(syslog|syslog\\+tcp|tcp)://.+:[0-9]+|unix:/.+)$");
+        return either({sink, {{"type", "array"}, {"items", sink}}});
+    }
     case Type::any:
         return Json::object();
     }

@@ -127,7 +127,7 @@ Result<void> Guardian::start_manager()
     if (options_.begin_empty) plan.argv.emplace_back("--no-autorestore");
     plan.environment = own_environment();
     plan.cwd = "/";
-    plan.fds = {null->get(),  STDERR_FILENO,   STDERR_FILENO,
+    plan.fds = {null->get(),  STDOUT_FILENO,   STDERR_FILENO,
                 theirs.get(), listener_.get(), lock_.get()};
     auto launched = launcher_.launch(plan);
     // Its text has the reason; the code would be mistaken for ours.

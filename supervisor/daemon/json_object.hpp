@@ -13,8 +13,7 @@
 
 namespace cluster::supervisor {
 
-/// Appends `text` as a JSON string; bytes that are not UTF-8 become U+FFFD.
-void append_json(std::string& out, std::string_view text);
+using ipc::append_json;
 
 /// Writes the members of one object: commas are its business.
 class Object {

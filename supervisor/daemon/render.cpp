@@ -224,6 +224,22 @@ json limits_json(Supervisor& supervisor, const Worker& worker)
     return all;
 }
 
+/// Where its lines go besides the files, and how that stands. Lines are of all who use the sink.
+json sinks_json(Supervisor& supervisor, const Worker& worker)
+{
+    json all = json::array();
+    for (const auto& [name, figures] : supervisor.shipping().figures()) {
+        if (std::ranges::count(worker.spec().log_sinks, name) == 0) continue;
+        all.push_back({{"sink", name},
+                       {"connected", figures.connected},
+                       {"sent", figures.sent},
+                       {"lost", figures.lost},
+                       {"waiting_bytes", figures.waiting},
+                       {"trouble", figures.trouble}});
+    }
+    return all;
+}
+
 void append_description(std::string& out, Supervisor& supervisor, const Worker& worker)
 {
     const ipc::AppSpec& spec = worker.spec();
@@ -258,6 +274,7 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
     object.value("addresses", supervisor.addresses(worker));
     object.value("unsupported", spec.unsupported);
     object.value("limits", limits_json(supervisor, worker));
+    object.value("log_sinks", sinks_json(supervisor, worker));
     std::vector<pid_t> tree = supervisor.tree(worker);
     std::erase(tree, worker.pid);
     object.value("children", tree);

@@ -71,6 +71,7 @@ Worker& Supervisor::adopt(KnownWorker known, std::shared_ptr<const App> app, Kep
     };
     stream(worker.out, StreamKind::out, worker.out_path, known.out);
     stream(worker.err, StreamKind::err, worker.err_path, known.err);
+    shipping_.attach(worker);
     worker.sockets.resize(worker.app->listeners.size());
     for (std::size_t at = 0; at < std::min(worker.sockets.size(), known.sockets.size()); ++at) {
         for (const auto& socket : worker.app->listeners[at]->sockets())

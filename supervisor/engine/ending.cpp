@@ -172,6 +172,7 @@ void Supervisor::on_exit(Worker& worker)
     if (!status) return;
     if (worker.out) logs_.drain(*worker.out);
     if (worker.err) logs_.drain(*worker.err);
+    if (worker.shipment) worker.shipment->end_lines();
     record_exit(worker, *status);
     set_live(worker, false);
     worker.exit_watch.reset();

@@ -305,7 +305,7 @@ Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
     sink.failing = false;
     // What due() has seen of the pipe still stands in the buffer.
     if (sink.streams > 1) sink.open_line = buffer()[*size - 1] != '\n';
-    if (tap_ || stream.tap_) tap_written(stream, end, *size);
+    if (tap_ || stream.tap_ || stream.shipment_) tap_written(stream, end, *size);
     return size;
 }
 
@@ -367,6 +367,7 @@ void LogPump::tell_taps(const LogStream& stream, std::string_view bytes)
 {
     if (tap_) tap_(stream.worker_, stream.kind_, bytes);
     if (stream.tap_) stream.tap_(bytes);
+    if (stream.shipment_) stream.shipment_(bytes);
 }
 
 std::uint64_t LogPump::size(const LogStream& stream)

@@ -69,6 +69,8 @@ public:
     /// Gets the bytes just written of this stream, at most 64 KiB at a time; empty: none. It runs
     /// in the midst of the pump's work: it must not touch the pump, a stream or a tap.
     void set_tap(std::function<void(std::string_view bytes)> tap) { tap_ = std::move(tap); }
+    /// The same for the sinks of its app.
+    void set_shipment(std::function<void(std::string_view bytes)> to) { shipment_ = std::move(to); }
 
     ~LogStream();
     LogStream(const LogStream&) = delete;
@@ -85,7 +87,7 @@ private:
     boost::asio::posix::stream_descriptor pipe_;
     Kept kept_;
     std::shared_ptr<LogSink> sink_;
-    std::function<void(std::string_view bytes)> tap_;
+    std::function<void(std::string_view bytes)> tap_, shipment_;
     bool active_ = false;                           ///< in the pump's list of streams to look at
     std::chrono::milliseconds unfinished_since_{0}; ///< of a line waiting in the pipe; 0 none
 };

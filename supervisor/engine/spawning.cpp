@@ -176,11 +176,12 @@ ipc::Result<void> Supervisor::prepare_streams(Worker& worker,
         return {};
     };
     if (auto out = prepare(worker.out, StreamKind::out, worker.out_path); !out) return out;
-    return prepare(worker.err, StreamKind::err, worker.err_path);
+    if (auto err = prepare(worker.err, StreamKind::err, worker.err_path); !err) return err;
+    shipping_.attach(worker);
+    return {};
 }
 
-LaunchPlan Supervisor::plan_launch(const Worker& worker,
-                                   const std::optional<Identity>& identity)
+LaunchPlan Supervisor::plan_launch(const Worker& worker, const std::optional<Identity>& identity)
 {
     const ipc::AppSpec& spec = worker.spec();
     LaunchPlan plan;

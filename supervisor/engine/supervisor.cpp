@@ -53,7 +53,7 @@ Supervisor::Supervisor(Surroundings around)
     : around_{std::move(around)},
       logs_{around_.loop, around_.system, around_.keeper, around_.clock,
             [this](const std::string& text) { around_.log.error(text); }},
-      sampler_{around_.system},
+      shipping_{around_.loop, around_.clock, around_.log}, sampler_{around_.system},
       boot_id_{around_.system.read_file("/proc/sys/kernel/random/boot_id").value_or("")},
       cpus_{usable_cpus(around_.system)}, cgroups_{around_.system,
                                                    {.home = around_.paths.home,

@@ -9,6 +9,7 @@
 #include "supervisor/engine/adoption.hpp"
 #include "supervisor/engine/log.hpp"
 #include "supervisor/engine/log_pump.hpp"
+#include "supervisor/engine/log_shipping.hpp"
 #include "supervisor/engine/recorder.hpp"
 #include "supervisor/engine/worker.hpp"
 #include "supervisor/sys/cgroups.hpp"
@@ -140,6 +141,7 @@ public:
     [[nodiscard]] std::vector<std::string> last_errors(const Worker& worker);
 
     LogPump& logs() { return logs_; }
+    LogShipping& shipping() { return shipping_; }
     const ipc::Clock& clock() const { return around_.clock; }
     ipc::System& system() const { return around_.system; }
     [[nodiscard]] const std::string& home() const { return around_.paths.home; }
@@ -270,6 +272,7 @@ private:
 
     Surroundings around_;
     LogPump logs_;
+    LogShipping shipping_;
     Sampler sampler_;
     Workers workers_;
     std::map<std::uint64_t, std::unique_ptr<Worker>> hidden_; ///< by key: halves of reloads

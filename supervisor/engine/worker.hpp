@@ -8,6 +8,7 @@
 #include "supervisor/core/lifecycle.hpp"
 #include "supervisor/engine/listener.hpp"
 #include "supervisor/engine/log_pump.hpp"
+#include "supervisor/engine/log_shipping.hpp"
 #include "supervisor/engine/node_cluster.hpp"
 #include "supervisor/engine/outside_drain.hpp"
 #include "supervisor/engine/serving.hpp"
@@ -105,6 +106,7 @@ struct Worker : WorkerRecord {
     bool high_told = false;      ///< that this process is above its memory_high
     milliseconds ended_since{0}; ///< adopted: its end was seen, but not yet how; 0 it was not
 
+    std::unique_ptr<Shipment> shipment; ///< of `out` and `err` to the sinks; null: it has none
     std::unique_ptr<LogStream> out, err;
     std::optional<boost::asio::posix::stream_descriptor> exit_watch; ///< the pidfd
     std::shared_ptr<NodeHandles> node_handles; ///< of its app in Node's cluster mode, until at rest

@@ -160,6 +160,27 @@ class Examples(ClusterTestCase):
         self.stops_in_good_time("ecosystem.json")
         self.wait_for(lambda: "stopping after job" in out.read_text(), what="the goodbye")
 
+    @unittest.skipUnless(shutil.which("rsyslogd"), "there is no rsyslogd")
+    def test_logging(self):
+        self.example = self.dir / "logging"
+        shutil.copytree(ROOT / "examples/logging", self.example)
+        port = str(self.free_port())
+        for name in ("ecosystem.json", "rsyslog.conf"):
+            path = self.example / name
+            path.write_text(path.read_text().replace("5514", port)
+                            .replace("/tmp/app-logs", str(self.dir / "app-logs")))
+        server = subprocess.Popen(["rsyslogd", "-n", "-f", "rsyslog.conf", "-i", "rsyslog.pid"],
+                                  cwd=self.example, stderr=subprocess.DEVNULL)
+        try:
+            self.start("ecosystem.json")
+            out = self.dir / "app-logs/chatter.log"
+            self.wait_for(lambda: out.exists() and "order 0 has been paid" in out.read_text(),
+                          what="a line in rsyslog's file")
+            self.assertIn("info", out.read_text())
+        finally:
+            server.kill()
+            server.wait()
+
     def test_cpp_app(self):
         self.copy("cpp-app")
         self.start("ecosystem.json")
@@ -211,7 +232,7 @@ class Examples(ClusterTestCase):
     def test_each_example_is_tested(self):
         folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
         self.assertEqual(folders, {"node-http", "node-cluster", "node-esm", "python", "python-http",
-                                   "shell", "cpp-app", "java", *BUILDS,
+                                   "shell", "cpp-app", "java", "logging", *BUILDS,
                                    "docker"})  # that one in test_container.py
 
     def test_each_example_is_listed(self):

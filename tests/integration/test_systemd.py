@@ -118,6 +118,22 @@ class OnMachine(unittest.TestCase):
 
 
 class OfTheSystem(OnMachine):
+    def test_lines_go_to_the_journal_with_their_fields(self):
+        self.startup()
+        self.start({"name": "talks", "script": "echo hello; echo trouble >&2; sleep 1000",
+                    "log_sinks": ["journald"]})
+
+        def entries():
+            said = self.machine.run("journalctl", "CLUSTER_APP=talks", "-o", "json").stdout
+            return [json.loads(line) for line in said.splitlines()]
+        wait_for(lambda: len(entries()) == 2, what="both lines")
+        pid = str(self.rows()["talks:0"]["pid"])
+        told = sorted((entry["MESSAGE"], entry["PRIORITY"], entry["CLUSTER_STREAM"],
+                       entry["SYSLOG_IDENTIFIER"], entry["SYSLOG_PID"], entry["_SYSTEMD_UNIT"])
+                      for entry in entries())
+        self.assertEqual(told, [("hello", "6", "out", "talks", pid, self.unit),
+                                ("trouble", "3", "err", "talks", pid, self.unit)])
+
     def test_from_startup_to_unstartup(self):
         said = self.startup().stdout
         for step in (f"write {UNITS}/{self.unit}", "systemctl daemon-reload",
