@@ -72,6 +72,7 @@ void add_state(KeyValueTable& table, const json& process, std::int64_t now_ms)
 {
     const std::string status = member_text(process, "status");
     table.add("status", status, status_colour(status));
+    table.add("cause", member_text(process, "cause"));
     table.add("held back", member_text(process, "waits_for"));
     table.add("fault", member_text(process, "fault"));
     table.add("health", member_text(process, "health"));

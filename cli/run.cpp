@@ -135,6 +135,18 @@ int run_without_command(const CommandLine& line, Context& context)
     return kUsage;
 }
 
+/// "clusterctl stop api". Not what stands behind "--" or follows `set`: there may be secrets in it.
+std::string shown_command(const CommandLine& line)
+{
+    constexpr std::size_t kLongest = 80;
+    std::string shown = "clusterctl " + line.command;
+    if (line.command == "set") return shown;
+    for (const std::string& argument : line.arguments)
+        shown += " " + argument;
+    if (shown.size() > kLongest) shown = shown.substr(0, kLongest) + "...";
+    return shown;
+}
+
 } // namespace
 
 int run(const std::vector<std::string>& words, Context& context)
@@ -147,6 +159,7 @@ int run(const std::vector<std::string>& words, Context& context)
     const Command* command = find_command(line.command);
     if (command == nullptr) return unknown_command(line.command, context);
 
+    context.session.introduce(shown_command(line));
     if (const std::string option = unsupported_option(line.arguments); !option.empty())
         return context.fail(
             fmt::format("{}: the option {} is not supported yet", command->name, option), kUsage);

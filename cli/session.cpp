@@ -50,6 +50,7 @@ ipc::RpcResult<void> Session::connect()
 void Session::take(ipc::Client client)
 {
     client_.emplace(std::move(client));
+    client_->introduce(name_);
     ++connections_;
     proven_ = false;
 }

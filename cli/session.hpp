@@ -21,6 +21,9 @@ public:
     /// A daemon that has to be started begins with nothing instead of what ran before.
     void begin_empty() { begin_empty_ = true; }
 
+    /// How the daemon calls us in the causes of what it does for us.
+    void introduce(std::string as) { name_ = std::move(as); }
+
     /// One request; connects, and starts the daemon if there is none. A daemon that is shutting
     /// down has not touched the request: it is waited for, and a new one is asked. What may be
     /// asked twice without harm is asked again, for up to 2 s, when the connection breaks. Errors:
@@ -62,6 +65,7 @@ private:
     const ipc::Clock& clock_;
     std::function<void()> on_start_;
     bool begin_empty_ = false;
+    std::string name_ = "clusterctl";
     std::optional<ipc::Client> client_;
     int connections_ = 0;
     bool proven_ = false; ///< the daemon has answered on this connection

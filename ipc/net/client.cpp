@@ -87,9 +87,7 @@ RpcResult<int> Client::send(std::string_view method, const json& params)
     const int id = next_id_++;
     std::string out;
     if (!greeted_) {
-        out = request_frame(
-            0, "hello",
-            {{"protocol", kProtocolVersion}, {"client", std::string{"clusterctl "} + version()}});
+        out = request_frame(0, "hello", {{"protocol", kProtocolVersion}, {"client", name_}});
     }
     out += request_frame(id, method, params);
     for (std::size_t sent = 0; sent < out.size();) {

@@ -26,6 +26,9 @@ public:
     /// connection_refused when no daemon is there. `hello` goes out with the first call.
     static Result<Client> connect(const std::string& home);
 
+    /// How the daemon calls us in the causes of what it does for us. Before the first call.
+    void introduce(std::string as) { name_ = std::move(as); }
+
     /// Sends one request and hands notifications on until its answer comes. The handshake must be
     /// answered within 5 s, the request itself may take as long as it takes. Errors: what the
     /// daemon answered, or kUnreachable.
@@ -60,6 +63,7 @@ private:
     RpcResult<std::string_view> frame(std::chrono::milliseconds limit, const OnIdle& on_idle = {});
     RpcResult<std::size_t> receive(char* into, std::size_t size, std::chrono::milliseconds limit);
 
+    std::string name_ = "clusterctl";
     UniqueFd socket_;
     FrameReader reader_;
     int next_id_ = 1;
