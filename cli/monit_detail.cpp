@@ -94,7 +94,7 @@ std::vector<Fact> state_facts(const MonitRow& row, const json& detail, std::int6
     return {
         {"status",
          joined({row.status, row.ready ? "ready" : "", "up " + age,
-                 fmt::format("{} restarts", row.restarts),
+                 fmt::format("{} restart{}", row.restarts, row.restarts == 1 ? "" : "s"),
                  unstable > 0 ? fmt::format("{} unstable", unstable) : ""}),
          status_colour(row.status)},
         {"waits for", member_text(detail, "waits_for"), Colour::yellow},
@@ -194,10 +194,17 @@ Lines graphs_below(const std::vector<Series>& all, int width, int height, bool u
     return lines;
 }
 
-Line fact_line(const Fact& fact, bool utf8)
+/// In one line, or, where there is room, in as many as it needs.
+Lines fact_lines(const Fact& fact, int width, bool whole, bool utf8)
 {
-    return {{" " + pad(fact.key, kKeyWidth), {.colour = Colour::cyan}},
-            {printable(fact.value, utf8), {.colour = fact.colour}}};
+    Lines lines;
+    const Line value{{printable(fact.value, utf8), {.colour = fact.colour}}};
+    for (Line& part : whole ? wrapped(value, width - kKeyWidth - 1) : Lines{value}) {
+        const std::string_view key = lines.empty() ? fact.key : "";
+        part.insert(part.begin(), {" " + pad(key, kKeyWidth), {.colour = Colour::cyan}});
+        lines.push_back(std::move(part));
+    }
+    return lines;
 }
 
 } // namespace
@@ -216,14 +223,13 @@ Lines detail_lines(const MonitModel& model, int width, int height)
             ? graphs_below(series_of(model, *row, samples), width, graph_height, model.utf8)
             : graphs_in_a_row(series_of(model, *row, samples / 4), width, model.utf8);
 
-    const auto facts = facts_of(model, *row, known ? model.detail : none);
-    const int room = std::max(height - static_cast<int>(graphs.size()), 0);
-    const int top =
-        std::clamp(model.detail_top, 0, std::max(static_cast<int>(facts.size()) - room, 0));
     Lines lines;
-    for (auto at = static_cast<std::size_t>(top);
-         at < facts.size() && static_cast<int>(lines.size()) < room; ++at)
-        lines.push_back(fact_line(facts[at], model.utf8));
+    for (const Fact& fact : facts_of(model, *row, known ? model.detail : none))
+        std::ranges::move(fact_lines(fact, width, height >= kTwoGraphs, model.utf8),
+                          std::back_inserter(lines));
+    const int room = std::max(height - static_cast<int>(graphs.size()), 0);
+    const int most = std::max(static_cast<int>(lines.size()) - room, 0);
+    lines.erase(lines.begin(), lines.begin() + std::min(model.detail_top, most));
     lines.resize(static_cast<std::size_t>(room)); // graphs at the bottom
     std::ranges::move(graphs, std::back_inserter(lines));
     return lines;

@@ -87,6 +87,29 @@ Lines fitted(Lines lines, int width, int height, bool utf8)
     return lines;
 }
 
+Lines wrapped(const Line& line, int width)
+{
+    Lines rows(1);
+    int used = 0;
+    for (const Span& span : line) {
+        std::string_view rest = span.text;
+        while (!rest.empty()) {
+            const std::size_t size = first_character(rest);
+            const int wide = static_cast<int>(display_width(rest.substr(0, size)));
+            if (used + wide > width && used > 0) {
+                rows.emplace_back();
+                used = 0;
+            }
+            if (rows.back().empty() || rows.back().back().paint != span.paint)
+                rows.back().push_back({"", span.paint});
+            rows.back().back().text += rest.substr(0, size);
+            used += wide;
+            rest.remove_prefix(size);
+        }
+    }
+    return rows;
+}
+
 std::string text_of(const Lines& lines)
 {
     std::string all;

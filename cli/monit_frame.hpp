@@ -58,6 +58,9 @@ struct Frame {
 /// `lines` cut or filled to the size of a pane.
 [[nodiscard]] Lines fitted(Lines lines, int width, int height, bool utf8);
 
+/// The line in rows of at most `width` columns, at least one.
+[[nodiscard]] Lines wrapped(const Line& line, int width);
+
 /// Columns that a line takes.
 [[nodiscard]] int width_of(const Line& line);
 

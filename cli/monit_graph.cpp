@@ -30,6 +30,7 @@ std::string braille(int left, int right)
     constexpr std::array<unsigned, 5> kRight{0x00, 0x80, 0xA0, 0xB0, 0xB8};
     const unsigned dots =
         kLeft[static_cast<std::size_t>(left)] | kRight[static_cast<std::size_t>(right)];
+    if (dots == 0) return " ";
     std::string text{"\xE2\xA0\x80"};
     text[1] = static_cast<char>(0xA0 + (dots >> 6U));
     text[2] = static_cast<char>(0x80 + (dots & 0x3FU));

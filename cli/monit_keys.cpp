@@ -90,6 +90,10 @@ MonitIntent scale(MonitModel& model, bool more)
 {
     const MonitRow* row = selected_row(model);
     if (row == nullptr) return refuse(model, "no process is selected");
+    const auto all = std::ranges::count(model.rows, row->name, &MonitRow::name);
+    if (!more && all <= 1)
+        return refuse(model, fmt::format("{} is the only instance of its app; s stops it",
+                                         title_of(*row, model.utf8)));
     MonitIntent intent = request(
         "scale", {{"name", row->name}, {"instances", more ? "+1" : "-1"}},
         fmt::format("scale {} {} by one", printable(row->name, model.utf8), more ? "up" : "down"));
@@ -289,6 +293,7 @@ MonitIntent press_letter(MonitModel& model, char letter)
     case '?':
     case 'h':
         model.help = true;
+        model.help_top = 0;
         break;
     default:
         break;
@@ -333,6 +338,18 @@ MonitIntent press_freely(MonitModel& model, const Key& key, const MonitLayout& l
     return {};
 }
 
+/// Where the help does not fit the screen, it moves; every other key closes it.
+void press_at_help(MonitModel& model, const Key& key, Size size)
+{
+    const bool down = key.name == KeyName::down || key.name == KeyName::wheel_down ||
+                      key.name == KeyName::page_down || key.text == "j";
+    const bool up = key.name == KeyName::up || key.name == KeyName::wheel_up ||
+                    key.name == KeyName::page_up || key.text == "k";
+    const int most = std::max(static_cast<int>(std::size(kHelp)) - size.height + 2, 0);
+    model.help = down || up;
+    model.help_top = std::clamp(model.help_top + (down ? 1 : -1), 0, most);
+}
+
 } // namespace
 
 MonitIntent press(MonitModel& model, const Key& key, Size size)
@@ -343,8 +360,7 @@ MonitIntent press(MonitModel& model, const Key& key, Size size)
     } else if (model.prompt != MonitPrompt::none) {
         press_at_prompt(model, key);
     } else if (model.help) {
-        model.help = false;
-        if (key.name == KeyName::text && key.text == "q") intent.kind = Kind::quit;
+        press_at_help(model, key, size);
     } else {
         model.note = {};
         intent = press_freely(model, key, layout_of(model, size));

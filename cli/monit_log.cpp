@@ -40,30 +40,6 @@ Line highlighted(std::string_view text, std::string_view wanted, Paint paint)
     return line;
 }
 
-/// Cuts a line into rows of at most `width` columns.
-Lines wrapped(const Line& line, int width)
-{
-    Lines rows(1);
-    int used = 0;
-    for (const Span& span : line) {
-        std::string_view rest = span.text;
-        while (!rest.empty()) {
-            const std::size_t size = first_character(rest);
-            const int wide = static_cast<int>(display_width(rest.substr(0, size)));
-            if (used + wide > width && used > 0) {
-                rows.emplace_back();
-                used = 0;
-            }
-            if (rows.back().empty() || rows.back().back().paint != span.paint)
-                rows.back().push_back({"", span.paint});
-            rows.back().back().text += rest.substr(0, size);
-            used += wide;
-            rest.remove_prefix(size);
-        }
-    }
-    return rows;
-}
-
 } // namespace
 
 void LogPane::add(std::string_view text, bool error, bool utf8)

@@ -79,6 +79,7 @@ struct MonitModel {
     int detail_top = 0;
     bool logs_full = false;
     bool help = false;
+    int help_top = 0;
     MonitPrompt prompt = MonitPrompt::none;
     std::string typed;  ///< at a prompt
     MonitIntent asking; ///< what is done when confirmed

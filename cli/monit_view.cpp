@@ -204,9 +204,9 @@ Line draw_title(const MonitModel& model, int width)
     text +=
         fmt::format("  cpu {:.1f}%  mem {}", cpu,
                     format_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(memory, 0))));
-    std::string right;
+    std::string right = " ";
     if (!model.filter.empty())
-        right = fmt::format("filter {}  ", printable(model.filter, model.utf8));
+        right += fmt::format("filter {}  ", printable(model.filter, model.utf8));
     right += fmt::format("sort {}{} ", name_of(model.sort), model.reversed ? " reversed" : "");
     const int room = width - static_cast<int>(display_width(right));
     Line line = fitted({{std::move(text), kBar}}, room, model.utf8, kBar);
@@ -257,12 +257,13 @@ void put(Lines& screen, Lines lines, const Rect& pane, bool utf8)
 Lines draw_help(const MonitModel& model, Size size)
 {
     Lines lines{heading("keys of clusterctl monit", "", size.width, true, model.utf8)};
-    for (Line& line : help_lines()) {
-        line.insert(line.begin(), {" "});
-        lines.push_back(std::move(line));
+    Lines help = help_lines();
+    for (auto at = static_cast<std::size_t>(model.help_top); at < help.size(); ++at) {
+        help[at].insert(help[at].begin(), {" "});
+        lines.push_back(std::move(help[at]));
     }
     lines.resize(static_cast<std::size_t>(size.height - 1));
-    lines.push_back({{" any key goes back", {.colour = Colour::grey}}});
+    lines.push_back({{" up and down move, any other key goes back", {.colour = Colour::grey}}});
     return lines;
 }
 
