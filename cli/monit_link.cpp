@@ -83,6 +83,10 @@ void MonitLink::connect()
 void MonitLink::lose(const std::string& why)
 {
     client_.reset();
+    for (const auto& [id, request] : requests_)
+        if (request.what == Asked::action)
+            model_.note = {request.doing + ": the daemon went away before it answered",
+                           Colour::red};
     requests_.clear();
     untap();
     model_.connected = false;
@@ -146,11 +150,7 @@ bool MonitLink::read()
 
 void MonitLink::ask(const MonitIntent& intent)
 {
-    if (!client_ || !model_.connected) {
-        model_.note = {"not done: " + intent.doing + "; there is no connection to the daemon",
-                       Colour::red};
-        return;
-    }
+    if (!client_ || !model_.connected) return; // the screen says so already
     model_.note = {intent.doing + " ...", Colour::cyan};
     post({.what = Asked::action, .doing = intent.doing}, intent.method, intent.params);
 }

@@ -2,6 +2,7 @@
 
 #include "cli/output.hpp"
 
+#include <fcntl.h>
 #include <langinfo.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -80,6 +81,15 @@ bool set_locale()
     return std::string_view{::nl_langinfo(CODESET)} == "UTF-8";
 }
 
+/// The terminal once more, to be read without waiting: ncurses reads on after half a key and after
+/// mouse events of no interest. The flag must not be set on stdin, which our shell shares. Null
+/// where it cannot be opened (it is another user's, after `su`): then stdin has to do.
+Terminal::File open_keyboard()
+{
+    const int fd = ::open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return Terminal::File{fd < 0 ? nullptr : ::fdopen(fd, "r")};
+}
+
 void define_colours()
 {
     ::start_color();
@@ -149,8 +159,6 @@ std::optional<Key> function_key(wint_t code)
         return Key{.name = KeyName::backspace};
     case KEY_BTAB:
         return Key{.name = KeyName::back_tab};
-    case KEY_MOUSE:
-        return mouse_key();
     default:
         return std::nullopt;
     }
@@ -176,19 +184,51 @@ std::optional<Key> character_key(wint_t character)
     return Key{.text = utf8_of(character)};
 }
 
+/// What ncurses has read: a key that it knows, or a character.
+struct Typed {
+    bool known = false;
+    wint_t value = 0;
+};
+
+/// A key that the terminal type does not know (ESC [ … or ESC O …, ECMA-48 section 5.4), or one
+/// with Alt, beginning at `at`, which is an ESC: arrows are understood, the rest is no key, and no
+/// Esc either. Moves `at` to its last character.
+std::optional<Key> sequence_key(const std::vector<Typed>& all, std::size_t& at)
+{
+    const auto introducer = all[++at].value;
+    if (introducer != '[' && introducer != 'O') return std::nullopt;
+    const auto is_final = [](wint_t value) { return value >= 0x40 && value <= 0x7E; };
+    while (at + 1 < all.size() && !is_final(all[++at].value)) {
+    }
+    switch (all[at].value) {
+    case 'A':
+        return Key{.name = KeyName::up};
+    case 'B':
+        return Key{.name = KeyName::down};
+    case 'H':
+        return Key{.name = KeyName::home};
+    case 'F':
+        return Key{.name = KeyName::end};
+    default:
+        return std::nullopt;
+    }
+}
+
 } // namespace
 
 std::expected<std::unique_ptr<Terminal>, std::string> Terminal::open(bool colour)
 {
     const bool utf8 = set_locale();
     ::tcgetattr(STDIN_FILENO, &shell_mode);
-    SCREEN* screen = ::newterm(nullptr, stdout, stdin);
+    auto keyboard = open_keyboard();
+    const SCREEN* screen = ::newterm(nullptr, stdout, keyboard ? keyboard.get() : stdin);
     const char* given = std::getenv("TERM");
     const std::string kind = given == nullptr ? "" : escape_controls(given);
     if (screen == nullptr)
         return std::unexpected("the terminal type '" + kind + "' ($TERM) is not known here; try " +
                                "TERM=xterm clusterctl monit");
     auto terminal = std::unique_ptr<Terminal>{new Terminal{utf8}};
+    terminal->keyboard_ = std::move(keyboard);
     if (capability("cup").empty())
         return std::unexpected("the terminal type '" + kind + "' ($TERM) cannot place its cursor");
     guard_against_crashes();
@@ -199,7 +239,7 @@ std::expected<std::unique_ptr<Terminal>, std::string> Terminal::open(bool colour
     ::nodelay(stdscr, TRUE);
     ::keypad(stdscr, TRUE);
     ::set_escdelay(kEscapeMs);
-    ::mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, nullptr);
+    ::mousemask(ALL_MOUSE_EVENTS, nullptr);
     ::mouseinterval(0); // a press counts at once, it is not waited for a second one
     terminal->colour_ = colour && ::has_colors();
     if (terminal->colour_) define_colours();
@@ -219,10 +259,21 @@ Size Terminal::size() const
 
 std::vector<Key> Terminal::keys()
 {
+    constexpr wint_t kEscape = 0x1B;
+    std::vector<Typed> typed;
     std::vector<Key> all;
     wint_t code = 0;
     for (int kind = ::get_wch(&code); kind != ERR; kind = ::get_wch(&code)) {
-        auto key = kind == KEY_CODE_YES ? function_key(code) : character_key(code);
+        // The mouse is asked for now, its events do not wait.
+        const bool mouse = kind == KEY_CODE_YES && code == KEY_MOUSE;
+        if (auto key = mouse ? mouse_key() : std::nullopt) all.push_back(std::move(*key));
+        if (!mouse) typed.push_back({.known = kind == KEY_CODE_YES, .value = code});
+    }
+    for (std::size_t at = 0; at < typed.size(); ++at) {
+        const bool last = at + 1 == typed.size();
+        auto key = typed[at].known                       ? function_key(typed[at].value)
+                   : typed[at].value == kEscape && !last ? sequence_key(typed, at)
+                                                         : character_key(typed[at].value);
         if (key) all.push_back(std::move(*key));
     }
     return all;
@@ -260,6 +311,7 @@ void Terminal::leave()
 void Terminal::resume()
 {
     ::reset_prog_mode();
+    ::keypad(stdscr, TRUE); // endwin has switched it off
     resize();
     ::refresh();
 }

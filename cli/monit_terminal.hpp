@@ -6,6 +6,7 @@
 #include "cli/monit_frame.hpp"
 #include "cli/monit_keys.hpp"
 
+#include <cstdio>
 #include <expected>
 #include <memory>
 #include <string>
@@ -15,6 +16,11 @@ namespace cluster::cli {
 
 class Terminal {
 public:
+    struct Close {
+        void operator()(std::FILE* file) const { std::fclose(file); }
+    };
+    using File = std::unique_ptr<std::FILE, Close>;
+
     /// Takes stdin and stdout, which are a terminal. Error: a sentence, when $TERM says nothing
     /// that is known, or names a terminal that has no cursor.
     static std::expected<std::unique_ptr<Terminal>, std::string> open(bool colour);
@@ -39,6 +45,7 @@ public:
 private:
     explicit Terminal(bool utf8) : utf8_{utf8} {}
 
+    File keyboard_; ///< what ncurses reads from, when it is not stdin
     bool utf8_;
     bool colour_ = false;
 };

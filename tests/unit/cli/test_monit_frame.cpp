@@ -46,8 +46,7 @@ TEST_CASE("monit: graphs fill from below, the newest at the right")
 {
     const std::vector<float> rising{0, 25, 50, 75, 100};
     CHECK(graph(rising, 3, 1, 100, true) == std::vector<std::string>{" ⣠⣾"});
-    CHECK(graph(rising, 5, 1, 100, false) == std::vector<std::string>{" .:|"
-                                                                      "|"});
+    CHECK(graph(rising, 5, 1, 100, false) == std::vector<std::string>{" .::|"});
     CHECK(graph(std::array{100.0F}, 2, 2, 100, false) == std::vector<std::string>{" |", " |"});
     CHECK(graph(std::array{0.1F}, 1, 1, 100, false) ==
           std::vector<std::string>{"."}); // not nothing
