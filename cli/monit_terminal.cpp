@@ -141,8 +141,10 @@ std::optional<Key> function_key(wint_t code)
 {
     switch (code) {
     case KEY_UP:
+    case KEY_SR: // Shift
         return Key{.name = KeyName::up};
     case KEY_DOWN:
+    case KEY_SF:
         return Key{.name = KeyName::down};
     case KEY_PPAGE:
         return Key{.name = KeyName::page_up};
