@@ -197,8 +197,9 @@ void use_mouse(MonitModel& model, const Key& key, const MonitLayout& layout)
     model.focus = *pane;
     if (*pane != MonitPane::list || key.y == layout.list.y) return;
     const auto shown = visible_rows(model);
-    const auto place = static_cast<std::size_t>(key.y - layout.list.y - 1 + model.list_top);
-    if (place < shown.size()) model.selected = model.rows[shown[place]].id;
+    const int place = key.y - layout.list.y - 1 + model.list_top;
+    if (place < std::ssize(shown))
+        model.selected = model.rows[shown[static_cast<std::size_t>(place)]].id;
 }
 
 // Prompts.
@@ -242,7 +243,7 @@ MonitIntent press_at_question(MonitModel& model, const Key& key)
 {
     if (is_mouse(key)) return {};
     model.prompt = MonitPrompt::none;
-    const MonitIntent asked = std::exchange(model.asking, {});
+    MonitIntent asked = std::exchange(model.asking, {});
     if (key.name == KeyName::text && (key.text == "y" || key.text == "Y")) return asked;
     return refuse(model, "not done: " + asked.doing);
 }

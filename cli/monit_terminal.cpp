@@ -49,7 +49,8 @@ extern "C" void restore_and_die(int signal)
 std::string_view capability(const char* name)
 {
     const char* text = ::tigetstr(const_cast<char*>(name));
-    return text == nullptr || text == reinterpret_cast<const char*>(-1) ? "" : text;
+    // man 3 tigetstr: -1 for a name that is none; ours are.
+    return text == nullptr ? "" : text;
 }
 
 void guard_against_crashes()
@@ -200,8 +201,10 @@ std::optional<Key> sequence_key(const std::vector<Typed>& all, std::size_t& at)
     const auto introducer = all[++at].value;
     if (introducer != '[' && introducer != 'O') return std::nullopt;
     const auto is_final = [](wint_t value) { return value >= 0x40 && value <= 0x7E; };
-    while (at + 1 < all.size() && !is_final(all[++at].value)) {
-    }
+    do
+        ++at;
+    while (at + 1 < all.size() && !is_final(all[at].value));
+    if (at == all.size()) --at; // it is not whole
     switch (all[at].value) {
     case 'A':
         return Key{.name = KeyName::up};
