@@ -52,6 +52,8 @@ const std::vector<Command>& all_commands()
         {"logs", {"log"}, "Show log lines and follow them",
          "  clusterctl logs api --lines 100\n"
          "  clusterctl logs --nostream --err", add_logs},
+        {"monit", {"dashboard", "dash"}, "Watch and control everything on the whole terminal",
+         "  clusterctl monit                  # ? shows its keys, q quits", add_monit},
         {"jlist", {}, "Print the process list as PM2's JSON",
          "  clusterctl jlist | jq '.[].pm2_env.status'", add_jlist},
         {"prettylist", {}, "Print the same in Node's notation",

@@ -28,6 +28,7 @@ LIBRARIES = {
     "yaml-cpp/": {"ipc/wire"},
     "spdlog/": {"supervisor/engine", "supervisor/daemon", "app"},
     "CLI/": {"cli", "supervisor/daemon"},
+    "curses.h": {"cli"},
 }
 
 MAX_LINES = 600

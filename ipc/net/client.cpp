@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace cluster::ipc {
 namespace {
@@ -86,7 +87,7 @@ RpcResult<int> Client::send(std::string_view method, const json& params)
 {
     const int id = next_id_++;
     std::string out;
-    if (!greeted_) {
+    if (!std::exchange(hello_sent_, true)) {
         out = request_frame(0, "hello", {{"protocol", kProtocolVersion}, {"client", name_}});
     }
     out += request_frame(id, method, params);
@@ -101,7 +102,6 @@ RpcResult<int> Client::send(std::string_view method, const json& params)
         if (size < 0) return unreachable("the daemon closed the connection");
         sent += static_cast<std::size_t>(size);
     }
-    if (auto greeting = greet(); !greeting) return std::unexpected(greeting.error());
     return id;
 }
 
@@ -112,9 +112,14 @@ RpcResult<void> Client::greet()
     if (!line) return std::unexpected(line.error());
     const auto answer = parse_answer(*line);
     if (!answer) return std::unexpected(answer.error());
-    if (answer->contains("error")) return std::unexpected(error_of(*answer));
+    return take_greeting(*answer);
+}
+
+RpcResult<void> Client::take_greeting(const json& answer)
+{
+    if (answer.contains("error")) return std::unexpected(error_of(answer));
     greeted_ = true;
-    about_ = answer->value("result", json::object());
+    about_ = answer.value("result", json::object());
     return {};
 }
 
@@ -142,11 +147,17 @@ RpcResult<std::string_view> Client::frame(milliseconds limit, const OnIdle& on_i
     while (true) {
         if (const auto line = reader_.next()) return *line;
         if (on_idle) wait_idly(socket_.get(), on_idle);
-        std::array<char, 65536> chunk;
-        const auto size = receive(chunk.data(), chunk.size(), limit);
-        if (!size) return std::unexpected(size.error());
-        (void)reader_.push({chunk.data(), *size}); // no limit was set: cannot refuse
+        if (auto read = read_once(limit); !read) return std::unexpected(read.error());
     }
+}
+
+RpcResult<void> Client::read_once(milliseconds limit)
+{
+    std::array<char, 65536> chunk;
+    const auto size = receive(chunk.data(), chunk.size(), limit);
+    if (!size) return std::unexpected(size.error());
+    (void)reader_.push({chunk.data(), *size}); // no limit was set: cannot refuse
+    return {};
 }
 
 RpcResult<json> Client::call(std::string_view method, const json& params,
@@ -154,6 +165,7 @@ RpcResult<json> Client::call(std::string_view method, const json& params,
 {
     const auto id = send(method, params);
     if (!id) return std::unexpected(id.error());
+    if (auto greeting = greet(); !greeting) return std::unexpected(greeting.error());
     while (true) {
         const auto line = frame(milliseconds{0}, on_idle);
         if (!line) return std::unexpected(line.error());
@@ -170,6 +182,7 @@ RpcResult<void> Client::call_raw(std::string_view method, const json& params,
 {
     const auto id = send(method, params);
     if (!id) return std::unexpected(id.error());
+    if (auto greeting = greet(); !greeting) return std::unexpected(greeting.error());
     const std::string prefix = result_prefix(*id);
 
     std::array<char, 65536> chunk;
@@ -205,12 +218,18 @@ RpcResult<int> Client::post(std::string_view method, const json& params)
 RpcResult<void> Client::take(const std::function<void(const json& message)>& each)
 {
     // The first may have been read together with an answer that was waited for.
-    auto line = frame(milliseconds{0});
-    if (!line) return std::unexpected(line.error());
-    for (std::optional<std::string_view> next = *line; next; next = reader_.next()) {
+    auto next = reader_.next();
+    if (!next) {
+        if (auto read = read_once(milliseconds{0}); !read) return read;
+        next = reader_.next();
+    }
+    for (; next; next = reader_.next()) {
         const auto message = parse_answer(*next);
         if (!message) return std::unexpected(message.error());
-        each(*message);
+        if (greeted_)
+            each(*message);
+        else if (auto greeting = take_greeting(*message); !greeting)
+            return greeting;
     }
     return {};
 }

@@ -46,8 +46,9 @@ public:
 
     /// Sends a request without waiting for its answer, which `take` brings. Returns its id.
     RpcResult<int> post(std::string_view method, const json& params);
-    /// Reads what has come (waits when nothing has) and hands on each message, notifications and
-    /// answers. Errors: kUnreachable once the connection has ended.
+    /// Reads what has come (once; waits when nothing has) and hands on each message that is
+    /// complete, notifications and answers. Errors: kUnreachable once the connection has ended;
+    /// what the daemon answered to `hello`.
     RpcResult<void> take(const std::function<void(const json& message)>& each);
 
     /// What the daemon said of itself when it answered `hello`: `version`, `pid`, `guardian_pid`.
@@ -59,6 +60,8 @@ private:
 
     RpcResult<int> send(std::string_view method, const json& params);
     RpcResult<void> greet();
+    RpcResult<void> take_greeting(const json& answer);
+    RpcResult<void> read_once(std::chrono::milliseconds limit);
     /// One frame into `frame_`, reading as needed. `limit` 0 waits for ever.
     RpcResult<std::string_view> frame(std::chrono::milliseconds limit, const OnIdle& on_idle = {});
     RpcResult<std::size_t> receive(char* into, std::size_t size, std::chrono::milliseconds limit);
@@ -67,7 +70,8 @@ private:
     UniqueFd socket_;
     FrameReader reader_;
     int next_id_ = 1;
-    bool greeted_ = false;
+    bool hello_sent_ = false;
+    bool greeted_ = false; ///< its answer has come
     json about_ = json::object();
 };
 

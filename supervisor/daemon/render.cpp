@@ -45,6 +45,12 @@ std::string_view mode_of(const Worker& worker)
     return worker.spec().exec_mode == ipc::ExecMode::cluster ? "cluster" : "fork";
 }
 
+/// Up, as it declares that, and not known to be ill.
+bool is_ready(const Worker& worker)
+{
+    return worker.life.state == State::online && !(worker.serving && worker.serving->failing());
+}
+
 void process_members(Object& object, Supervisor& supervisor, const Worker& worker)
 {
     const Usage usage = supervisor.usage(worker);
@@ -55,6 +61,7 @@ void process_members(Object& object, Supervisor& supervisor, const Worker& worke
     object.text("mode", mode_of(worker));
     object.number("pid", worker.pid);
     object.text("status", name_of(worker.life.state));
+    object.flag("ready", is_ready(worker));
     object.number("restarts", worker.life.restarts);
     object.number("unstable_restarts", worker.life.unstable_restarts);
     object.number("started_at", worker.started_wall_ms);

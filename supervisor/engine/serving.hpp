@@ -72,6 +72,7 @@ public:
 
     /// "passing", "failing (2 of 3): …"; "" without a health probe.
     [[nodiscard]] std::string health() const;
+    [[nodiscard]] bool failing() const { return health_.state == Health::State::failing; }
     /// Its STATUS= line.
     [[nodiscard]] const std::string& status() const { return status_; }
 

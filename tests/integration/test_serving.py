@@ -261,6 +261,18 @@ class HealthProbe(ObedientTestCase):
         self.assertEqual((self.row("good")["pid"], self.row("good")["restarts"]),
                          (before["good"], 0))
 
+    def test_the_list_tells_who_is_ready(self):
+        self.ctl("start", self.ecosystem(self.app(probe={"failures": 1000})))
+        self.assertTrue(self.row()["ready"])
+        ill = self.dir / "sick.api.0"
+        ill.touch()
+        wait_for(lambda: not self.row()["ready"], what="one that is ill")
+        self.assertEqual(self.row()["status"], "online")
+        ill.unlink()
+        wait_for(lambda: self.row()["ready"], what="one that is well again")
+        self.ctl("stop", "api")
+        self.assertFalse(self.row()["ready"])
+
     def test_failures_of_the_start_period_do_not_count(self):
         (self.dir / "sick.api.0").touch()
         self.ctl("start", self.ecosystem(self.app(probe={"start_period": "60s"})))

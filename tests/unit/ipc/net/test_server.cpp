@@ -19,6 +19,7 @@
 #include <future>
 #include <string>
 #include <thread>
+#include <vector>
 
 using namespace cluster::ipc;
 
@@ -165,6 +166,24 @@ TEST_CASE("client: whoever waits for an answer is told that time goes by")
     REQUIRE(answer);
     CHECK(*answer == "at last");
     CHECK(idle >= 2);
+}
+
+TEST_CASE("client: what is posted waits for nobody, not even for the handshake")
+{
+    Fixture fixture;
+    auto client = Client::connect(fixture.home);
+    REQUIRE(client);
+    const auto first = client->post("echo", {{"a", 1}});
+    const auto second = client->post("echo", {{"a", 2}});
+    REQUIRE(first);
+    REQUIRE(second);
+    std::vector<json> answers;
+    while (answers.size() < 2)
+        REQUIRE(client->take([&](const json& message) { answers.push_back(message); }));
+    CHECK(answers[0]["id"] == *first);
+    CHECK(answers[1]["result"] == json{{"a", 2}});
+    CHECK(client->about().contains("pid"));
+    CHECK(client->call("echo", {{"a", 3}}).value() == json{{"a", 3}});
 }
 
 TEST_CASE("net: notifications come before the answer, in order")
