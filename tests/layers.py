@@ -28,6 +28,9 @@ LIBRARIES = {
     "yaml-cpp/": {"ipc/wire"},
     "spdlog/": {"supervisor/engine", "supervisor/daemon", "app"},
     "CLI/": {"cli", "supervisor/daemon"},
+    "pcre2.h": {"cli"},
+    "zlib.h": {"cli"},
+    "zstd.h": {"cli"},
 }
 
 MAX_LINES = 600

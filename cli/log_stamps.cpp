@@ -1,0 +1,42 @@
+#include "cli/log_stamps.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace cluster::cli {
+
+LineTimes::Span LineTimes::span_of_record(std::size_t number) const
+{
+    const ipc::LogTime& record = records_[number];
+    const bool last = number + 1 == records_.size();
+    return {record.offset, last ? kEnd : records_[number + 1].offset, record.wall_ms};
+}
+
+LineTimes::Span LineTimes::span(std::uint64_t offset)
+{
+    if (offset >= last_.begin && offset < last_.end) return last_;
+    if (records_.empty()) return last_ = {0, kEnd, otherwise_};
+    // What stands before the first record was written by somebody who kept no index.
+    if (offset < records_[0].offset) {
+        next_ = 0;
+        return last_ = {0, records_[0].offset, 0};
+    }
+    if (offset != last_.end || next_ >= records_.size()) { // not simply the next one
+        const auto behind = std::ranges::upper_bound(records_, offset, {}, &ipc::LogTime::offset);
+        next_ = static_cast<std::size_t>(behind - records_.begin()) - 1;
+    }
+    last_ = span_of_record(next_);
+    ++next_;
+    return last_;
+}
+
+std::uint64_t LineTimes::first_since(std::int64_t since) const
+{
+    if (records_.empty()) return otherwise_ >= since ? 0 : kEnd;
+    if (since <= 0) return 0;
+    const auto found = std::ranges::find_if(
+        records_, [since](const ipc::LogTime& record) { return record.wall_ms >= since; });
+    return found == records_.end() ? kEnd : found->offset;
+}
+
+} // namespace cluster::cli
