@@ -6,6 +6,7 @@
 #include <charconv>
 #include <ctime>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 namespace cluster::cli {
@@ -112,6 +113,7 @@ std::vector<LogChain> LogFiles::open_chains(const std::vector<std::string>& path
                                             std::int64_t now_ms)
 {
     std::vector<LogChain> chains;
+    current_.clear();
     for (const std::string& path : paths) {
         chains.push_back({.path = path, .rotated = {}, .opened_at = now_ms});
         open_current(chains.back());
@@ -165,7 +167,7 @@ std::optional<OpenLog> LogFiles::open(const LogChain& chain, std::size_t file)
     if (!stat) return std::nullopt;
     return OpenLog{.fd = chain.file.get(),
                    .size = std::min(chain.size, static_cast<std::uint64_t>(stat->st_size)),
-                   .times = times_of(*stat, std::numeric_limits<std::int64_t>::max())};
+                   .times = current_times(*stat)};
 }
 
 std::optional<OpenLog> LogFiles::open_rotated(const RotatedLog& log)
@@ -194,12 +196,20 @@ std::optional<OpenLog> LogFiles::open_rotated(const RotatedLog& log)
     return std::nullopt; // it was old enough to be removed
 }
 
+LineTimes LogFiles::current_times(const struct stat& stat)
+{
+    const auto [known, added] = current_.try_emplace({stat.st_dev, stat.st_ino});
+    if (added) known->second = times_of(stat, std::numeric_limits<std::int64_t>::max());
+    return known->second;
+}
+
 LineTimes LogFiles::times_of(const struct stat& stat, std::int64_t rotated_at)
 {
     const auto bytes =
         system_.read_file(folder_ + '/' + ipc::log_times_name(stat.st_dev, stat.st_ino));
-    return {bytes ? ipc::decode_log_times(*bytes) : std::vector<ipc::LogTime>{},
-            std::min(modified_at(stat), rotated_at)};
+    auto records =
+        bytes ? std::make_shared<const LineTimes::Records>(ipc::decode_log_times(*bytes)) : nullptr;
+    return {std::move(records), std::min(modified_at(stat), rotated_at)};
 }
 
 } // namespace cluster::cli

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cluster::cli {
@@ -88,11 +89,14 @@ private:
     void find_rotated(LogChain& chain, std::map<std::string, std::vector<std::string>>& folders);
     std::optional<OpenLog> open_rotated(const RotatedLog& log);
     LineTimes times_of(const struct stat& stat, std::int64_t rotated_at);
+    LineTimes current_times(const struct stat& stat);
 
     ipc::System& system_;
     std::string folder_;
     Warn warn_;
     std::vector<std::string> told_;
+    /// Those of files that are being written, which are read twice: backwards and forwards.
+    std::map<std::pair<dev_t, ino_t>, LineTimes> current_;
 };
 
 } // namespace cluster::cli

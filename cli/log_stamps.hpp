@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace cluster::cli {
@@ -21,9 +23,12 @@ public:
         std::int64_t at = 0; ///< milliseconds since 1970; 0: nobody knows
     };
 
+    using Records = std::vector<ipc::LogTime>;
+
     LineTimes() = default;
-    /// `records` ascend by offset; without any all has been written at `otherwise`.
-    LineTimes(std::vector<ipc::LogTime> records, std::int64_t otherwise)
+    /// `records` ascend by offset and may be shared; without any all has been written at
+    /// `otherwise`.
+    LineTimes(std::shared_ptr<const Records> records, std::int64_t otherwise)
         : records_{std::move(records)}, otherwise_{otherwise}
     {
     }
@@ -40,7 +45,7 @@ public:
 private:
     [[nodiscard]] Span span_of_record(std::size_t number) const;
 
-    std::vector<ipc::LogTime> records_;
+    std::shared_ptr<const Records> records_;
     std::int64_t otherwise_ = 0;
     Span last_{.begin = 0, .end = 0, .at = 0};
     std::size_t next_ = 0; ///< the record behind `last_`

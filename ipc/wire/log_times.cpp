@@ -7,6 +7,7 @@ namespace {
 
 constexpr char kAnchor = 0;
 constexpr int kWordBytes = 8;
+constexpr std::size_t kUsualStepBytes = 3;
 constexpr unsigned kPayloadBits = 7; ///< of each byte of a LEB128 number
 constexpr unsigned char kMore = 0x80;
 
@@ -63,6 +64,21 @@ private:
         return time;
     }
 
+    /// A number, usually of one or two bytes: there are millions of them.
+    std::optional<std::uint64_t> number()
+    {
+        if (bytes_.size() - at_ < 2) return long_number();
+        const auto first = static_cast<unsigned char>(bytes_[at_]);
+        const auto second = static_cast<unsigned char>(bytes_[at_ + 1]);
+        if (first < kMore) {
+            ++at_;
+            return first;
+        }
+        if (second >= kMore) return long_number();
+        at_ += 2;
+        return (first & ~unsigned{kMore}) | unsigned{second} << kPayloadBits;
+    }
+
     std::uint64_t word()
     {
         std::uint64_t value = 0;
@@ -71,7 +87,7 @@ private:
         return value;
     }
 
-    std::optional<std::uint64_t> number()
+    std::optional<std::uint64_t> long_number()
     {
         std::uint64_t value = 0;
         for (unsigned shift = 0; at_ < bytes_.size(); shift += kPayloadBits) {
@@ -109,6 +125,7 @@ std::string encode_log_time(LogTime time, const std::optional<LogTime>& before)
 std::vector<LogTime> decode_log_times(std::string_view bytes)
 {
     std::vector<LogTime> times;
+    times.reserve(bytes.size() / kUsualStepBytes);
     Cursor cursor{bytes};
     while (const auto time = cursor.next()) {
         while (!times.empty() && times.back().offset >= time->offset)
