@@ -90,7 +90,7 @@ int LogFollower::run()
     if (!request_.follow || context_.out.closed()) return kDone;
     catch_up();
     if (const int code = join(); code != kDone) return code;
-    if (request_.lines != 0) print_unfinished();
+    print_unfinished();
     while (true) {
         if (const int code = listen(); code != kDone || context_.out.closed()) return code;
         if (const int code = take_up_again(); code != kDone) return code;
@@ -212,6 +212,7 @@ int LogFollower::join()
         const auto pong = context_.session.call("ping", json::object(), keep());
         if (!pong) return context_.fail(pong.error());
     } while (connection != context_.session.connections());
+    note_unfinished();
     print_pending();
     return kDone;
 }
@@ -278,21 +279,53 @@ std::deque<TimedLine> LogFollower::read_last(std::size_t log, LogPlace from, std
     return lines;
 }
 
-/// What stands behind the last newline of a file, a prompt for instance. The line comes once more
-/// when it is whole.
+/// Which logs have no newline at their end.
+void LogFollower::note_unfinished()
+{
+    unfinished_.clear();
+    for (std::size_t log = 0; log < chains_.size(); ++log)
+        if (!unfinished_line(chains_[log]).empty()) unfinished_.insert(log);
+}
+
+/// What stands behind the last newline, a prompt for instance; the line comes once more when it is
+/// whole.
 void LogFollower::print_unfinished()
 {
-    for (std::size_t log = 0; log < chains_.size(); ++log) {
-        if (!chains_[log].file) continue;
-        std::string text(kJoinedBytes, '\0');
-        const auto got = context_.system.pread(chains_[log].file.get(), text.data(), text.size(),
-                                               static_cast<off_t>(chains_[log].size));
-        text.resize(got ? *got : 0);
-        const std::int64_t now = context_.clock.wall_ms();
-        if (text.empty() || text.contains('\n') || !request_.filter.passes(text, now)) continue;
+    const std::int64_t now = context_.clock.wall_ms();
+    for (const std::size_t log : unfinished_) {
+        const std::string text = unfinished_line(chains_[log]);
+        if (text.empty() || request_.lines == 0 || !request_.filter.passes(text, now)) continue;
         print(logs_[log].writers[0], logs_[log].name, now, text);
     }
     flush();
+}
+
+/// Empty, too, when it has got its newline meanwhile.
+std::string LogFollower::unfinished_line(const LogChain& chain)
+{
+    const std::string text = text_behind(chain);
+    return text.contains('\n') ? std::string{} : text;
+}
+
+/// What the file has got behind the lines that were read.
+std::string LogFollower::text_behind(const LogChain& chain)
+{
+    if (!chain.file) return {};
+    std::string text(kJoinedBytes, '\0');
+    const auto got = context_.system.pread(chain.file.get(), text.data(), text.size(),
+                                           static_cast<off_t>(chain.size));
+    text.resize(got ? *got : 0);
+    return text;
+}
+
+/// What came first after a join may be only the end of a line: the file has all of it.
+std::string LogFollower::whole_line(const LogWriter& writer, const std::string& text)
+{
+    const std::size_t log = log_of(writer);
+    if (unfinished_.erase(log) == 0) return text;
+    std::string written = text_behind(chains_[log]);
+    written.resize(std::min(written.find('\n'), written.size()));
+    return written.ends_with(text) ? written : text;
 }
 
 /// The daemon was replaced: what came meanwhile stands in the files, behind what was shown.
@@ -370,7 +403,7 @@ void LogFollower::print_notification(const json& params, std::size_t* skip)
     Lines& shown = shown_[keeper_of(writer)];
     lines_.widen(name);
     for (const json& line : lines_of(params)) {
-        const auto& text = line.get_ref<const std::string&>();
+        const std::string text = whole_line(writer, line.get_ref<const std::string&>());
         if (skip != nullptr && *skip > 0) {
             --*skip;
             continue;

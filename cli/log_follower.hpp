@@ -15,6 +15,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -61,7 +62,11 @@ private:
     void catch_up_behind_shown(const std::vector<LogChain>& before);
     [[nodiscard]] LogPlace near_end(const LogChain& chain, std::uint64_t bytes);
     std::deque<TimedLine> read_last(std::size_t log, LogPlace from, std::uint64_t bytes);
+    void note_unfinished();
     void print_unfinished();
+    std::string unfinished_line(const LogChain& chain);
+    std::string text_behind(const LogChain& chain);
+    std::string whole_line(const LogWriter& writer, const std::string& text);
 
     void print_pending();
     std::map<std::size_t, std::size_t> known_pending();
@@ -82,6 +87,7 @@ private:
     std::vector<WrittenLog> logs_;
     std::vector<LogChain> chains_;     ///< of `logs_`, in their order
     std::map<LogWriter, Lines> shown_; ///< the last lines that came, by the first writer of a file
+    std::set<std::size_t> unfinished_; ///< logs whose last line was not whole when joined
     std::vector<json> pending_;        ///< params of `log` notifications
     std::string text_;                 ///< of the line being printed
 };
