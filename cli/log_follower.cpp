@@ -279,12 +279,12 @@ std::deque<TimedLine> LogFollower::read_last(std::size_t log, LogPlace from, std
     return lines;
 }
 
-/// Which logs have no newline at their end.
+/// Which logs have got more than was read: an unfinished line, perhaps.
 void LogFollower::note_unfinished()
 {
     unfinished_.clear();
     for (std::size_t log = 0; log < chains_.size(); ++log)
-        if (!unfinished_line(chains_[log]).empty()) unfinished_.insert(log);
+        if (!text_behind(chains_[log]).empty()) unfinished_.insert(log);
 }
 
 /// What stands behind the last newline, a prompt for instance; the line comes once more when it is
