@@ -77,7 +77,6 @@ constexpr std::array kUnsupported{
     "--log-date-format", "--time", "-c", "--cron", "--cron-restart", "--parallel", "--no-vizion", "--no-pmx", "--no-automation",
     "--source-map-support", "--disable-source-map-support", "--trace", "--disable-trace", "--v8",
     "--event-loop-inspector", "--deep-monitoring", "-w", "--write", "--attach",
-    "--highlight", "--format", "--timestamp",
 };
 // clang-format on
 
@@ -178,7 +177,8 @@ bool takes_value(std::string_view word)
 {
     constexpr std::string_view kOthers[] = {
         "--env",       "--only",       "--sort", "--lines",        "--prove-path",
-        "--prove-url", "--prove-rate", "--hp",   "--service-name", "--grace"};
+        "--prove-url", "--prove-rate", "--hp",   "--service-name", "--grace",
+        "--since",     "--until",      "--grep", "--highlight"};
     if (std::ranges::find(kOthers, word) != std::end(kOthers)) return true;
     return std::ranges::any_of(kOptions, [&](const AppOption& row) {
         return !is_flag(row.kind) && names_hold(row.names, word);

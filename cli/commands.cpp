@@ -50,8 +50,10 @@ const std::vector<Command>& all_commands()
         {"describe", {"show", "info", "desc"}, "Show all about processes",
          "  clusterctl describe api", add_describe},
         {"logs", {"log"}, "Show log lines and follow them",
-         "  clusterctl logs api --lines 100\n"
-         "  clusterctl logs --nostream --err", add_logs},
+         "  clusterctl logs                          # the last 15 lines, then what comes\n"
+         "  clusterctl logs api web --lines 100 --err\n"
+         "  clusterctl logs --since 10m --grep 'time(d )?out' --nostream\n"
+         "  clusterctl logs --json --nostream --lines 1000 | jq .message", add_logs},
         {"monit", {"dashboard", "dash"}, "Watch and control everything on the whole terminal",
          "  clusterctl monit                  # ? shows its keys, q quits", add_monit},
         {"jlist", {}, "Print the process list as PM2's JSON",

@@ -125,11 +125,15 @@ std::vector<std::string> lines_behind(std::vector<std::string> read,
 std::size_t overlap(const std::vector<std::string>& history, const std::vector<std::string>& live)
 {
     if (history.empty()) return 0;
+    // The follower may have come in the midst of a line: then the first one is only its end.
+    const auto same = [&](const std::string& written, const std::string& arrived) {
+        return &arrived == live.data() ? written.ends_with(arrived) : written == arrived;
+    };
     for (std::size_t known = live.size(); known > 0; --known) {
         // The history may be shorter than what arrived: then its lines stand in the midst of it.
         const auto size = static_cast<std::ptrdiff_t>(std::min(history.size(), known));
         const auto end = live.begin() + static_cast<std::ptrdiff_t>(known);
-        if (std::equal(history.end() - size, history.end(), end - size)) return known;
+        if (std::equal(history.end() - size, history.end(), end - size, same)) return known;
     }
     return 0;
 }

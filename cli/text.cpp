@@ -99,7 +99,7 @@ bool is_control(char32_t value)
 std::string paint(std::string_view text, Colour colour, const Style& style)
 {
     if (!style.colour || colour == Colour::none) return std::string{text};
-    constexpr int kCodes[] = {0, 1, 31, 32, 33, 36, 90};
+    constexpr int kCodes[] = {0, 1, 31, 32, 33, 36, 90, 34, 35, 7};
     return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<int>(colour)], text);
 }
 

@@ -16,7 +16,7 @@ struct Style {
     std::size_t width = 0; ///< columns; 0: no limit (a pipe or a file)
 };
 
-enum class Colour { none, bold, red, green, yellow, cyan, grey };
+enum class Colour { none, bold, red, green, yellow, cyan, grey, blue, magenta, inverse };
 
 /// `text` in that colour; unchanged without colours.
 [[nodiscard]] std::string paint(std::string_view text, Colour colour, const Style& style);

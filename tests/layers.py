@@ -29,6 +29,9 @@ LIBRARIES = {
     "spdlog/": {"supervisor/engine", "supervisor/daemon", "app"},
     "CLI/": {"cli", "supervisor/daemon"},
     "curses.h": {"cli"},
+    "pcre2.h": {"cli"},
+    "zlib.h": {"cli"},
+    "zstd.h": {"cli"},
 }
 
 MAX_LINES = 600

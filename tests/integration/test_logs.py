@@ -158,10 +158,9 @@ class Logs(Printing):
         out = [f"out {number}" for number in range(100)]
         err = [f"err {number}" for number in range(100)]
         rows = [
-            ([], out[-15:], err[-15:]),
-            (["--lines", 3], out[-3:], err[-3:]),
             (["--lines", 0], [], []),
             (["--lines", 1000], out, err),
+            (["--out"], out[-15:], []),
             (["--lines", 4, "--out"], out[-4:], []),
             (["--lines", 4, "--err"], [], err[-4:]),
         ]
@@ -170,8 +169,15 @@ class Logs(Printing):
                 done = self.ctl("logs", "api", "--nostream", "--raw", *options)
                 self.assertEqual(done.out.splitlines(), on_out)
                 self.assertEqual(done.err.splitlines(), on_err)
-        shown = self.ctl("logs", "api", "--nostream", "--lines", 2).out
-        for line in ("0|api", "out 98", "out 99", "err 98", "err 99"):
+        for options, count in ([], 15), (["--lines", 3], 3):  # of both together
+            with self.subTest(options):
+                done = self.ctl("logs", "api", "--nostream", "--raw", *options)
+                shown = [done.out.splitlines(), done.err.splitlines()]
+                self.assertEqual(sum(map(len, shown)), count)
+                for lines, all_lines in zip(shown, (out, err)):
+                    self.assertEqual(lines, all_lines[len(all_lines) - len(lines):])
+        shown = self.ctl("logs", "api", "--nostream", "--lines", 2, "--out").out
+        for line in ("0|api", "out 98", "out 99"):
             self.assertIn(line, shown)
         self.assertNotIn("out 97", shown)
 

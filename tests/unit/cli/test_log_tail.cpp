@@ -126,6 +126,8 @@ TEST_CASE("log tail: lines that the file held already are known")
         {{"x", "b"}, {"a", "b", "c"}, 0},
         {{"a"}, {}, 0},
         {{}, {"a"}, 0},
+        {{"x", "half", "b"}, {"lf", "b", "c"}, 2}, // it came in the midst of a line
+        {{"x", "b"}, {"b", "x"}, 1},
     };
     for (const auto& row : rows)
         CHECK(cli::overlap(row.history, row.live) == row.want);

@@ -1,0 +1,215 @@
+#include "cli/log_files.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+namespace cluster::cli {
+namespace {
+
+constexpr std::string_view kStampForm =
+    "dddddddd-dddddd.ddd-"; ///< d: a digit; 20261122T113000.123Z
+constexpr std::string_view kZstd = ".zst";
+constexpr std::string_view kGzip = ".gz";
+
+int number_at(std::string_view text, std::size_t at, std::size_t digits)
+{
+    int value = 0;
+    std::from_chars(text.data() + at, text.data() + at + digits, value);
+    return value;
+}
+
+/// "20261122T113000.123Z" as milliseconds since 1970.
+std::optional<std::int64_t> parse_stamp(std::string_view stamp)
+{
+    if (stamp.size() != kStampForm.size()) return std::nullopt;
+    for (std::size_t at = 0; at < stamp.size(); ++at) {
+        const bool digit = stamp[at] >= '0' && stamp[at] <= '9';
+        if (digit != (kStampForm[at] == 'd')) return std::nullopt;
+    }
+    if (stamp[8] != 'T' || stamp[15] != '.' || stamp[19] != 'Z') return std::nullopt;
+    std::tm parts{};
+    parts.tm_year = number_at(stamp, 0, 4) - 1900;
+    parts.tm_mon = number_at(stamp, 4, 2) - 1;
+    parts.tm_mday = number_at(stamp, 6, 2);
+    parts.tm_hour = number_at(stamp, 9, 2);
+    parts.tm_min = number_at(stamp, 11, 2);
+    parts.tm_sec = number_at(stamp, 13, 2);
+    return ::timegm(&parts) * std::int64_t{1000} + number_at(stamp, 16, 3);
+}
+
+std::pair<std::string_view, Packing> unpacked_name(std::string_view name)
+{
+    if (name.ends_with(kZstd)) return {name.substr(0, name.size() - kZstd.size()), Packing::zstd};
+    if (name.ends_with(kGzip)) return {name.substr(0, name.size() - kGzip.size()), Packing::gzip};
+    return {name, Packing::plain};
+}
+
+std::pair<std::string, std::string> folder_and_name(const std::string& path)
+{
+    const auto slash = path.rfind('/');
+    if (slash == path.npos) return {".", path};
+    return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
+}
+
+std::int64_t modified_at(const struct stat& stat)
+{
+    return std::int64_t{stat.st_mtim.tv_sec} * 1000 + stat.st_mtim.tv_nsec / 1'000'000;
+}
+
+} // namespace
+
+std::vector<RotatedLog> rotated_logs(const std::string& path, const std::vector<std::string>& names)
+{
+    const auto [folder, name] = folder_and_name(path);
+    const std::string prefix = name + '.';
+    std::vector<RotatedLog> found;
+    for (const std::string& each : names) {
+        if (!each.starts_with(prefix)) continue;
+        const auto [plain, packing] = unpacked_name(each);
+        if (plain.size() < prefix.size()) continue;
+        if (const auto at = parse_stamp(plain.substr(prefix.size())))
+            found.push_back({folder + '/' + each, packing, *at});
+    }
+    // The packed form of a file first, so that `unique` keeps it.
+    std::ranges::sort(found, [](const RotatedLog& a, const RotatedLog& b) {
+        if (a.rotated_at != b.rotated_at) return a.rotated_at < b.rotated_at;
+        return a.packing != Packing::plain && b.packing == Packing::plain;
+    });
+    const auto doubled = std::ranges::unique(found, {}, &RotatedLog::rotated_at);
+    found.erase(doubled.begin(), doubled.end());
+    return found;
+}
+
+LogPlace place_after(const LogChain& before, const LogChain& now)
+{
+    if (now.inode == before.inode && now.device == before.device)
+        return {now.current(), now.size >= before.size ? before.size : 0};
+    // What was written then was put aside by the first rotation since.
+    const auto put_aside = std::ranges::find_if(
+        now.rotated, [&](const RotatedLog& log) { return log.rotated_at >= before.opened_at; });
+    if (put_aside == now.rotated.end()) return {now.current(), 0};
+    return {static_cast<std::size_t>(put_aside - now.rotated.begin()), before.size};
+}
+
+LogFiles::LogFiles(ipc::System& system, std::string folder, Warn warn)
+    : system_{system}, folder_{std::move(folder)}, warn_{std::move(warn)}
+{
+}
+
+void LogFiles::warn(const std::string& text)
+{
+    if (std::ranges::find(told_, text) != told_.end()) return;
+    told_.push_back(text);
+    warn_(text);
+}
+
+std::vector<LogChain> LogFiles::open_chains(const std::vector<std::string>& paths,
+                                            std::int64_t now_ms)
+{
+    std::vector<LogChain> chains;
+    current_.clear();
+    for (const std::string& path : paths) {
+        chains.push_back({.path = path, .rotated = {}, .opened_at = now_ms});
+        open_current(chains.back());
+    }
+    std::map<std::string, std::vector<std::string>> folders;
+    for (LogChain& chain : chains)
+        find_rotated(chain, folders);
+    return chains;
+}
+
+void LogFiles::open_current(LogChain& chain)
+{
+    auto file = system_.open(chain.path, O_RDONLY | O_NONBLOCK);
+    if (!file) {
+        if (file.error().code != std::errc::no_such_file_or_directory) warn(file.error().text());
+        return;
+    }
+    const auto stat = system_.fstat(file->get());
+    if (!stat) return warn(stat.error().text());
+    if (!S_ISREG(stat->st_mode)) return; // a terminal, a FIFO: nothing to look back at
+    chain.file = std::move(*file);
+    chain.device = stat->st_dev;
+    chain.inode = stat->st_ino;
+    chain.size = static_cast<std::uint64_t>(stat->st_size);
+}
+
+void LogFiles::find_rotated(LogChain& chain,
+                            std::map<std::string, std::vector<std::string>>& folders)
+{
+    const std::string folder = folder_and_name(chain.path).first;
+    auto known = folders.find(folder);
+    if (known == folders.end()) {
+        auto names = system_.list_directory(folder);
+        known =
+            folders.emplace(folder, names ? std::move(*names) : std::vector<std::string>{}).first;
+    }
+    chain.rotated = rotated_logs(chain.path, known->second);
+    if (chain.rotated.empty() || !chain.file) return;
+    const auto newest = open_rotated(chain.rotated.back());
+    if (!newest || !newest->owned) return;
+    const auto stat = system_.fstat(newest->fd);
+    if (stat && stat->st_dev == chain.device && stat->st_ino == chain.inode)
+        chain.rotated.pop_back(); // it was put aside after we had opened it
+}
+
+std::optional<OpenLog> LogFiles::open(const LogChain& chain, std::size_t file)
+{
+    if (file != chain.current()) return open_rotated(chain.rotated[file]);
+    if (!chain.file) return std::nullopt;
+    const auto stat = system_.fstat(chain.file.get());
+    if (!stat) return std::nullopt;
+    return OpenLog{.fd = chain.file.get(),
+                   .size = std::min(chain.size, static_cast<std::uint64_t>(stat->st_size)),
+                   .times = current_times(*stat)};
+}
+
+std::optional<OpenLog> LogFiles::open_rotated(const RotatedLog& log)
+{
+    // Between the listing and now it may have been packed.
+    const std::string_view plain = unpacked_name(log.path).first;
+    for (const auto& [ending, packing] :
+         {std::pair{std::string_view{log.path}.substr(plain.size()), log.packing},
+          {kZstd, Packing::zstd},
+          {kGzip, Packing::gzip}}) {
+        auto file = system_.open(std::string{plain} + std::string{ending}, O_RDONLY | O_NONBLOCK);
+        if (!file && file.error().code == std::errc::no_such_file_or_directory) continue;
+        if (!file) {
+            warn(file.error().text());
+            return std::nullopt;
+        }
+        const auto stat = system_.fstat(file->get());
+        if (!stat || !S_ISREG(stat->st_mode)) return std::nullopt;
+        OpenLog open{.packing = packing,
+                     .size = static_cast<std::uint64_t>(stat->st_size),
+                     .times = times_of(*stat, log.rotated_at)};
+        open.fd = file->get();
+        open.owned = std::move(*file);
+        return open;
+    }
+    return std::nullopt; // it was old enough to be removed
+}
+
+LineTimes LogFiles::current_times(const struct stat& stat)
+{
+    const auto [known, added] = current_.try_emplace({stat.st_dev, stat.st_ino});
+    if (added) known->second = times_of(stat, std::numeric_limits<std::int64_t>::max());
+    return known->second;
+}
+
+LineTimes LogFiles::times_of(const struct stat& stat, std::int64_t rotated_at)
+{
+    const auto bytes =
+        system_.read_file(folder_ + '/' + ipc::log_times_name(stat.st_dev, stat.st_ino));
+    auto records =
+        bytes ? std::make_shared<const LineTimes::Records>(ipc::decode_log_times(*bytes)) : nullptr;
+    return {std::move(records), std::min(modified_at(stat), rotated_at)};
+}
+
+} // namespace cluster::cli
