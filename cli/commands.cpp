@@ -52,6 +52,11 @@ const std::vector<Command>& all_commands()
         {"logs", {"log"}, "Show log lines and follow them",
          "  clusterctl logs api --lines 100\n"
          "  clusterctl logs --nostream --err", add_logs},
+        {"flush", {}, "Empty log files",
+         "  clusterctl flush\n"
+         "  clusterctl flush api --rotated", add_flush},
+        {"reloadLogs", {}, "Open all log files again, for logrotate",
+         "  clusterctl reloadLogs", add_reload_logs},
         {"jlist", {}, "Print the process list as PM2's JSON",
          "  clusterctl jlist | jq '.[].pm2_env.status'", add_jlist},
         {"prettylist", {}, "Print the same in Node's notation",

@@ -28,6 +28,8 @@ LIBRARIES = {
     "yaml-cpp/": {"ipc/wire"},
     "spdlog/": {"supervisor/engine", "supervisor/daemon", "app"},
     "CLI/": {"cli", "supervisor/daemon"},
+    "zstd.h": {"supervisor/daemon"},
+    "zlib.h": {"supervisor/daemon"},
 }
 
 MAX_LINES = 600

@@ -140,6 +140,10 @@ public:
     [[nodiscard]] std::vector<std::string> last_errors(const Worker& worker);
 
     LogPump& logs() { return logs_; }
+    LogRotation& rotation() { return rotation_; }
+    /// Those of one worker, each once; and of all workers, as the rotation wants them.
+    [[nodiscard]] static std::vector<std::string> log_paths(const Worker& worker);
+    [[nodiscard]] std::vector<LogFile> log_files() const;
     const ipc::Clock& clock() const { return around_.clock; }
     ipc::System& system() const { return around_.system; }
     [[nodiscard]] const std::string& home() const { return around_.paths.home; }
@@ -267,6 +271,7 @@ private:
     bool check_tree(Worker& worker);
 
     Surroundings around_;
+    LogRotation rotation_;
     LogPump logs_;
     Sampler sampler_;
     Workers workers_;
