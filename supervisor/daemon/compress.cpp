@@ -191,6 +191,8 @@ Result<void> compress_log(ipc::System& system, const ipc::HomePaths& paths, cons
     if (done) done = take_after(to->get(), *old);
     if (done) done = system.fsync(to->get());
     const auto still = system.fstat(from->get());
+    if (done && still && still->st_size != old->st_size)
+        done = fail(EBUSY, "somebody else writes to " + file);
     if (!done || !still || still->st_nlink == 0) { // removed meanwhile: nobody wants it
         (void)system.unlink(temporary);
         return done;

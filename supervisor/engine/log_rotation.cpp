@@ -127,6 +127,8 @@ std::optional<std::string> LogRotation::set_aside(const std::string& path, LogCa
                                                   std::uint64_t size)
 {
     const auto entry = look(path);
+    if (!entry && leads_to(path, care.times.file))
+        return fail(path, care, size, "it is a symbolic link"), std::nullopt;
     if (!entry || entry->id != care.times.file) return "";
     const auto names = system_.list_directory(folder_of(path));
     if (!names) return fail(path, care, size, names.error().text()), std::nullopt;
@@ -358,6 +360,13 @@ std::optional<LogRotation::Entry> LogRotation::look(const std::string& path)
     return Entry{.path = path,
                  .id = {about->st_dev, about->st_ino},
                  .bytes = static_cast<std::uint64_t>(about->st_size)};
+}
+
+bool LogRotation::leads_to(const std::string& path, FileId id)
+{
+    const auto file = system_.open(path, O_PATH, 0);
+    const auto about = file ? system_.fstat(file->get()) : std::unexpected(file.error());
+    return about && FileId{about->st_dev, about->st_ino} == id;
 }
 
 std::vector<LogFile> LogRotation::all_files() const

@@ -122,6 +122,7 @@ private:
     void check_cap();
     [[nodiscard]] std::uint64_t cap();
     [[nodiscard]] std::optional<Entry> look(const std::string& path);
+    [[nodiscard]] bool leads_to(const std::string& path, FileId id);
     [[nodiscard]] std::vector<LogFile> all_files() const;
     /// Names of each folder that log files lie in.
     [[nodiscard]] std::map<std::string, std::vector<std::string>> folders();
