@@ -65,9 +65,9 @@ Result<off_t> LogPump::end_of_file(LogStream& stream, std::size_t& limit)
 bool LogPump::at_line_end(LogStream& stream, off_t size, std::size_t& limit)
 {
     LogSink& sink = *stream.sink_;
-    if (ends_in_newline(sink, size)) return true;
     const auto next = peek(stream, limit);
-    if (!next || next->empty()) return false;
+    if (!next || next->empty()) return false; // nothing is there that would go into the next one
+    if (ends_in_newline(sink, size)) return true;
     if (sink.writer != &stream) return end_foreign_line(sink, size), true;
     const auto newline = next->find('\n');
     if (newline != std::string_view::npos) return limit = newline + 1, false;

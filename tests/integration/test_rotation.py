@@ -243,8 +243,10 @@ class Old(Rotating):
     def test_a_file_that_cannot_be_renamed_grows_further_and_that_is_said_once(self):
         target = self.dir / ("n" * 240 + ".log")  # with a stamp behind it, it is too long
         mouth = self.talker(out_file=str(target), rotate={"size": 1000})
-        text = self.fill(mouth, 0, 2000)
-        self.wait_for_all(target, b"ready\n" + text)
+        text = b"ready\n"
+        for part in range(3):
+            text += self.fill(mouth, part * 100, 100)
+            self.wait_for_all(target, text)
         told = [it for it in self.log.read_text().splitlines() if "cannot rotate" in it]
         self.assertEqual(len(told), 1)
         self.assertIn("file name too long", told[0])
