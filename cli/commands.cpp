@@ -56,6 +56,11 @@ const std::vector<Command>& all_commands()
          "  clusterctl logs --json --nostream --lines 1000 | jq .message", add_logs},
         {"monit", {"dashboard", "dash"}, "Watch and control everything on the whole terminal",
          "  clusterctl monit                  # ? shows its keys, q quits", add_monit},
+        {"flush", {}, "Empty log files",
+         "  clusterctl flush\n"
+         "  clusterctl flush api --rotated", add_flush},
+        {"reloadLogs", {}, "Open all log files again, for logrotate",
+         "  clusterctl reloadLogs", add_reload_logs},
         {"jlist", {}, "Print the process list as PM2's JSON",
          "  clusterctl jlist | jq '.[].pm2_env.status'", add_jlist},
         {"prettylist", {}, "Print the same in Node's notation",

@@ -70,6 +70,8 @@ void add_pid(CLI::App& parser, Context& context, const Words&);           // com
 void add_id(CLI::App& parser, Context& context, const Words&);            // command_show
 void add_logs(CLI::App& parser, Context& context, const Words&);          // command_logs
 void add_monit(CLI::App& parser, Context& context, const Words&);         // command_monit
+void add_flush(CLI::App& parser, Context& context, const Words&);         // command_log_files
+void add_reload_logs(CLI::App& parser, Context& context, const Words&);   // command_log_files
 void add_ping(CLI::App& parser, Context& context, const Words&);          // command_daemon
 void add_kill(CLI::App& parser, Context& context, const Words&);          // command_daemon
 void add_save(CLI::App& parser, Context& context, const Words&);          // command_saved

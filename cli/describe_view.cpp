@@ -137,6 +137,7 @@ void add_program(KeyValueTable& table, const json& process)
     table.add("error log path", member_text(process, "error_file"));
     table.add("out log path", member_text(process, "out_file"));
     add_sinks(table, process);
+    table.add("log fault", member_text(process, "log_fault"), Colour::yellow);
     table.add("pid path", member_text(process, "pid_file"));
     table.add("interpreter", member_text(process, "interpreter"));
     table.add("interpreter args", list_text(process, "interpreter_args"));

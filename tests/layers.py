@@ -30,8 +30,8 @@ LIBRARIES = {
     "CLI/": {"cli", "supervisor/daemon"},
     "curses.h": {"cli"},
     "pcre2.h": {"cli"},
-    "zlib.h": {"cli"},
-    "zstd.h": {"cli"},
+    "zlib.h": {"cli", "supervisor/daemon"},
+    "zstd.h": {"cli", "supervisor/daemon"},
 }
 
 MAX_LINES = 600

@@ -85,6 +85,25 @@ struct ReloadPolicy {
     bool operator==(const ReloadPolicy&) const = default;
 };
 
+enum class Compression { none, zstd, gzip };
+
+/// When a log file is set aside for a new one, and what becomes of those set aside.
+struct Rotation {
+    enum class Calendar { none, hourly, daily, weekly };
+    bool on = true;
+    std::uint64_t size = std::uint64_t{100} << 20U; ///< bytes; 0 never for its size
+    Calendar calendar = Calendar::none; ///< at the full hour, at midnight, on Monday; local time
+    milliseconds period{0};             ///< instead: at multiples of this since 1970; 0 none
+    int keep = 10;                      ///< files set aside, of one log file
+    Compression compress = Compression::zstd;
+    bool operator==(const Rotation&) const = default;
+
+    [[nodiscard]] bool by_time() const
+    {
+        return on && (calendar != Calendar::none || period.count() > 0);
+    }
+};
+
 /// man 2 getrlimit. kNoLimit is RLIM_INFINITY.
 struct Rlimit {
     std::uint64_t soft = 0;
@@ -162,6 +181,7 @@ struct AppSpec {
     std::vector<std::string> log_sinks; ///< each as parse_sink reads it
     std::string pid_file;
     std::optional<bool> merge_logs; ///< absent: true exactly when `instances` is absent (PM2)
+    Rotation rotate;                ///< of each of its log files
 
     /// Attributes of PM2 that were given, would matter and have no effect here; for `describe`.
     std::vector<std::string> unsupported;

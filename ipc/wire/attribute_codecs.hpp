@@ -132,7 +132,8 @@ struct Cpus {
     static nlohmann::json write(int value) { return value / 1000.0; }
 };
 
-// The ones whose values may be objects (policy_codecs.cpp, probe_codec.cpp, limit_codecs.cpp).
+// The ones whose values may be objects (policy_codecs.cpp, probe_codec.cpp, limit_codecs.cpp,
+// rotation_codec.cpp).
 
 struct Rlimits {
     static constexpr Type type = Type::rlimits;
@@ -176,6 +177,12 @@ struct ReloadRules {
     static constexpr Type type = Type::reload_policy;
     static Verdict read(const nlohmann::json& value, ReloadPolicy& into, const Attribute&);
     static nlohmann::json write(const ReloadPolicy& value);
+};
+
+struct LogRotationRule {
+    static constexpr Type type = Type::rotation;
+    static Verdict read(const nlohmann::json& value, Rotation& into, const Attribute&);
+    static nlohmann::json write(const Rotation& value);
 };
 
 /// Whole numbers as JavaScript means them: 3, 3.0 and "3".

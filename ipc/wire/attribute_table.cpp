@@ -137,6 +137,8 @@ constexpr Attribute kAttributes[] = {
      "Whether all workers of the app write to the same files; else each file gets the worker's id. By default `true` exactly when `instances` is absent."},
     {"log_sinks", {}, via<Sinks, &AppSpec::log_sinks>, "[]", files, restart,
      "Where each line of output goes besides the files: `stdout` (the daemon's own), `journald`, `syslog` (`/dev/log`), `syslog:/PATH`, `syslog://HOST:PORT` (UDP), `syslog+tcp://HOST:PORT` (RFC 5424), `tcp://HOST:PORT` and `unix:/PATH` (a line of JSON each). One, or an array."},
+    {"rotate", {}, via<LogRotationRule, &AppSpec::rotate>, R"({"size":"100M","keep":10,"compress":"zstd"})", files, restart,
+     "When a log file is set aside for a new one ([how](logs.md#rotation)). An object of `size` (bytes or `\"100M\"`; 0 for never by size), `every` (`hourly`, `daily`, `weekly`, or a duration such as `\"6h\"`; by default never by time), `keep` (how many files set aside stay), `compress` (`zstd`, `gzip` or `false`). `true` is the default; `false` sets nothing aside."},
     {"pid_file", {"pid"}, via<Text, &AppSpec::pid_file>, "", files, restart,
      "Where the pid is written, relative to `cwd`. By default `pids/<name>-<id>.pid` in `$CLUSTER_HOME`."},
 
@@ -278,6 +280,8 @@ std::string allowed(const Attribute& attribute)
         return "a path such as \"/health\", or an object with one of http, tcp, exec, log";
     case Type::reload_policy:
         return "an object of max_surge, max_unavailable, soak";
+    case Type::rotation:
+        return "true, false, or an object of size, every, keep, compress";
     case Type::cpus:
         return "a number of CPUs from 0.01 to 10000, a percentage of one such as \"50%\", or 0";
     case Type::rlimits:

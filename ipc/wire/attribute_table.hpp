@@ -18,6 +18,8 @@ namespace cluster::ipc {
 
 /// The longest duration of an app: what a timer of JavaScript can hold, 24.8 days.
 inline constexpr std::int64_t kMaxMs = 2147483647;
+/// `rotate.keep`.
+inline constexpr int kMaxRotatedKept = 100'000;
 
 /// What an app is while it is being read: the specification and what only shapes it.
 struct Draft {
@@ -60,6 +62,7 @@ enum class Type {
     ready_probe,
     health_probe,
     reload_policy,
+    rotation,
     cpus,
     rlimits,
     sinks,

@@ -144,6 +144,18 @@ Json reload_schema()
     return object_of({{"max_surge", share}, {"max_unavailable", share}, {"soak", duration(0)}});
 }
 
+Json rotation_schema()
+{
+    const Json size =
+        either({{{"type", "integer"}, {"minimum", 0}}, matching("^[0-9]+([KMGkmg][Bb]?)?$")});
+    const Json every = either({{{"enum", {"hourly", "daily", "weekly"}}}, duration(1000)});
+    const Json compress{{"enum", {"zstd", "gzip", true, false}}};
+    return either({boolean(), object_of({{"size", size},
+                                         {"every", every},
+                                         {"keep", number(0, kMaxRotatedKept)},
+                                         {"compress", compress}})});
+}
+
 Json rlimits_schema()
 {
     const Json value = either(
@@ -232,6 +244,8 @@ Json form(const Attribute& a)
         return probe_schema(true);
     case Type::reload_policy:
         return reload_schema();
+    case Type::rotation:
+        return rotation_schema();
     case Type::cpus:
         return either({{{"type", "number"}, {"minimum", 0}, {"maximum", 10'000}},
                        matching("^[0-9]+(\\.[0-9]+)?%?$")});

@@ -74,6 +74,8 @@ const Control::Method Control::kMethods[] = {
     {"logs.follow", 1, &Control::follow_logs},
     {"events.follow", 1, &Control::follow_events},
     {"unfollow", 1, &Control::unfollow},
+    {"logs.flush", 1, &Control::flush_logs},
+    {"logs.reopen", 1, &Control::reopen_logs},
     {"kill", 1, &Control::kill},
     {"save", 1, &Control::save_list},
     {"cleardump", 1, &Control::clear_dump},

@@ -102,6 +102,11 @@ private:
     void answer_resurrect(const SessionPtr& session, const ipc::Request& request,
                           const std::string& source, const WaitResult& result);
 
+    // The files of the logs (control_logs.cpp).
+    Outcome flush_logs(const SessionPtr& session, const ipc::Request& request);
+    Outcome reopen_logs(const SessionPtr& session, const ipc::Request& request);
+    ipc::RpcResult<std::vector<std::string>> log_paths_of(const ipc::json& params) const;
+
     // Whether all is as it must be (control_doctor.cpp).
     Outcome doctor(const SessionPtr& session, const ipc::Request& request);
 

@@ -279,13 +279,16 @@ bool Guardian::died_too_often()
 
 void Guardian::watch_signals()
 {
-    for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP}) {
+    for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR2}) {
         error_code ignored;
         signals_.add(signal, ignored);
     }
     signals_.async_wait([this](error_code cancelled, int signal) {
         if (cancelled) return;
         if (signal == SIGCHLD) reap();
+        // Log files shall be opened again; one that is not ready yet is about to open them.
+        if (signal == SIGUSR2 && manager_ != 0 && ready_since_)
+            (void)system_.kill(manager_, SIGUSR2);
         if (signal == SIGTERM || signal == SIGINT || signal == SIGQUIT) {
             stopping_ = true;
             if (manager_ == 0) return finish(0);

@@ -1,9 +1,11 @@
 // clusterd: one binary plays guardian and manager. Started by clusterctl (`--daemon`), by a service
 // manager or a person (`--foreground`), or by the guardian (`--manager`); a process that
-// becomes the guardian by exec is told so (`--take-over`). `--check-state` starts nothing.
+// becomes the guardian by exec is told so (`--take-over`). `--check-state` and `--compress` start
+// no daemon.
 #include "ipc/base/home.hpp"
 #include "ipc/base/standard_fds.hpp"
 #include "ipc/base/version.hpp"
+#include "supervisor/daemon/compress.hpp"
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/manager.hpp"
 #include "supervisor/daemon/state.hpp"
@@ -39,6 +41,8 @@ struct Options {
     int take_over_fd = -1;
     std::string state_to_check;
     bool free_group = false;
+    std::string file_to_compress;
+    std::string compress_as;
 };
 
 ipc::Result<void> prepare_home(ipc::System& system, const ipc::HomePaths& paths)
@@ -125,6 +129,19 @@ int free_group()
     return freed ? 0 : 1;
 }
 
+int compress(const Options& options)
+{
+    supervisor::become_background();
+    ipc::LinuxSystem system;
+    const auto as = options.compress_as == "gzip" ? ipc::Compression::gzip : ipc::Compression::zstd;
+    const auto done = supervisor::compress_log(system, ipc::HomePaths{options.home},
+                                               options.file_to_compress, as);
+    if (!done)
+        std::fprintf(stderr, "clusterd: compress %s: %s\n", options.file_to_compress.c_str(),
+                     done.error().text().c_str());
+    return done ? 0 : 1;
+}
+
 } // namespace
 
 int main(int argc, char** argv)
@@ -154,12 +171,15 @@ int main(int argc, char** argv)
                    "Whether this version can go on with the state in a file: says its version, or "
                    "what is wrong");
     app.add_flag("--free-group", options.free_group)->group(""); // units of `clusterctl startup`
+    app.add_option("--compress", options.file_to_compress)->group(""); // started by the manager
+    app.add_option("--as", options.compress_as)->group("")->check(CLI::IsMember({"zstd", "gzip"}));
     app.set_version_flag("--version,-V", ipc::version());
     app.footer("Example:\n  CLUSTER_HOME=/var/lib/clusterctl clusterd --foreground");
     CLI11_PARSE(app, argc, argv);
 
     if (!options.state_to_check.empty()) return check_state(options.state_to_check);
     if (options.free_group) return free_group();
+    if (!options.file_to_compress.empty()) return compress(options);
     if (options.manager) {
         return cluster::supervisor::run_manager(cluster::ipc::HomePaths{options.home},
                                                 options.foreground, options.begin_empty);

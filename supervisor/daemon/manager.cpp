@@ -3,6 +3,7 @@
 #include "ipc/base/clock.hpp"
 #include "ipc/base/version.hpp"
 #include "ipc/net/server.hpp"
+#include "ipc/wire/units.hpp"
 #include "supervisor/daemon/attended.hpp"
 #include "supervisor/daemon/control.hpp"
 #include "supervisor/daemon/guardian.hpp"
@@ -46,6 +47,7 @@ private:
     void end_with_guardian();
     void tell_watchdog(std::chrono::microseconds limit);
     void watch_signals();
+    void cap_logs();
     void quit();
     void leave();
     void end_after_last_answers(std::function<void()> end);
@@ -131,6 +133,8 @@ int Manager::run(bool begin_empty)
     else
         control_.restore(std::move(*handed));
     link_.start(calls_of_guardian());
+    cap_logs();
+    supervisor_.rotation().begin();
     server_.start();
     link_.tell_ready();
     if (service_.watchdog.count() > 0) tell_watchdog(service_.watchdog);
@@ -167,18 +171,34 @@ void Manager::tell_watchdog(std::chrono::microseconds limit)
 
 void Manager::watch_signals()
 {
-    for (const int signal : {SIGTERM, SIGINT, SIGQUIT, SIGHUP}) {
+    for (const int signal : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR2}) {
         error_code ignored;
         signals_.add(signal, ignored);
     }
     signals_.async_wait([this](error_code cancelled, int signal) {
         if (cancelled) return;
-        if (signal != SIGHUP) {
+        if (signal == SIGUSR2) {
+            log_->info("SIGUSR2: opening the log files again");
+            supervisor_.logs().reopen_all();
+        } else if (signal != SIGHUP) {
             log_->info("told to stop: stopping everything");
             control_.stop_all([this] { quit(); });
         }
         watch_signals();
     });
+}
+
+/// How much all logs together may have.
+void Manager::cap_logs()
+{
+    const char* const given = ::getenv("CLUSTER_LOGS_MAX_TOTAL");
+    if (!given || *given == '\0') return;
+    if (const auto bytes = ipc::parse_bytes(given))
+        supervisor_.rotation().set_cap(*bytes);
+    else
+        log_->error(fmt::format("CLUSTER_LOGS_MAX_TOTAL must be a number of bytes, or a string "
+                                "such as 10G, got {}",
+                                given));
 }
 
 void Manager::quit()

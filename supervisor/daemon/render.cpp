@@ -51,6 +51,14 @@ bool is_ready(const Worker& worker)
     return worker.life.state == State::online && !(worker.serving && worker.serving->failing());
 }
 
+/// Why the files of its logs are not rotated as declared; "" they are.
+std::string log_fault(Supervisor& supervisor, const Worker& worker)
+{
+    for (const std::string& path : Supervisor::log_paths(worker))
+        if (std::string fault = supervisor.rotation().fault(path); !fault.empty()) return fault;
+    return "";
+}
+
 void process_members(Object& object, Supervisor& supervisor, const Worker& worker)
 {
     const Usage usage = supervisor.usage(worker);
@@ -260,6 +268,7 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
     object.text("out_file", worker.out_path);
     object.text("error_file", worker.err_path);
     object.text("pid_file", worker.pid_path);
+    object.text("log_fault", log_fault(supervisor, worker));
     json listen = json::array();
     for (const auto& address : spec.listen)
         listen.push_back(address.text);

@@ -63,11 +63,11 @@ Worker& Supervisor::adopt(KnownWorker known, std::shared_ptr<const App> app, Kep
         ipc::UniqueFd pipe = kept.take(inode);
         if (!pipe) return;
         auto adopted = logs_.adopt(worker.id, kind, path, std::move(pipe));
-        if (adopted)
-            into = std::move(*adopted);
-        else
-            around_.log.error(
+        if (!adopted)
+            return around_.log.error(
                 fmt::format("{}:{} {}", worker.spec().name, worker.id, adopted.error().text()));
+        into = std::move(*adopted);
+        logs_.set_rule(*into, worker.spec().rotate);
     };
     stream(worker.out, StreamKind::out, worker.out_path, known.out);
     stream(worker.err, StreamKind::err, worker.err_path, known.err);

@@ -105,15 +105,7 @@ Result<std::shared_ptr<LogSink>> LogPump::open_sink(const std::string& path)
     if (const auto known = sinks_.find(path); known != sinks_.end()) {
         if (auto sink = known->second.lock()) return sink;
     }
-    // Readable too: the last byte decides whether a newline is missing. O_NONBLOCK: a FIFO without
-    // a reader must not stop the daemon.
-    constexpr int flags = O_RDWR | O_CREAT | O_NONBLOCK | O_NOCTTY;
-    auto file = system_.open(path, flags, 0640);
-    if (!file && file.error().code == std::errc::no_such_file_or_directory) {
-        if (auto made = system_.make_directories(parent_of(path)); !made)
-            return std::unexpected(made.error());
-        file = system_.open(path, flags, 0640);
-    }
+    auto file = open_file(path);
     if (!file) return std::unexpected(file.error());
     const auto about = system_.fstat(file->get());
     if (!about) return std::unexpected(about.error());
@@ -121,8 +113,21 @@ Result<std::shared_ptr<LogSink>> LogPump::open_sink(const std::string& path)
     sink->path = path;
     sink->file = std::move(*file);
     sink->regular = sink->spliced = S_ISREG(about->st_mode);
+    if (rotation_ && sink->regular) rotation_->opened(sink->care, *about);
     sinks_[path] = sink;
     return sink;
+}
+
+Result<ipc::UniqueFd> LogPump::open_file(const std::string& path, int more_flags, mode_t mode)
+{
+    // Readable too: the last byte decides whether a newline is missing. O_NONBLOCK: a FIFO without
+    // a reader must not stop the daemon.
+    const int flags = O_RDWR | O_CREAT | O_NONBLOCK | O_NOCTTY | more_flags;
+    auto file = system_.open(path, flags, mode);
+    if (file || file.error().code != std::errc::no_such_file_or_directory) return file;
+    if (auto made = system_.make_directories(parent_of(path)); !made)
+        return std::unexpected(made.error());
+    return system_.open(path, flags, mode);
 }
 
 void LogPump::watch(LogStream& stream)
@@ -285,9 +290,9 @@ Result<std::size_t> LogPump::move(LogStream& stream, std::size_t limit)
 Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
 {
     LogSink& sink = *stream.sink_;
-    auto about = system_.fstat(sink.file.get());
-    if (!about) return std::unexpected(about.error());
-    off_t end = about->st_size;
+    const auto seen = end_of_file(stream, limit);
+    if (!seen) return std::unexpected(seen.error());
+    off_t end = *seen;
     if (sink.writer != &stream) {
         if (sink.streams == 1) { // else due() has looked
             // Without anything to put behind it, an open line is left as it is.
@@ -295,7 +300,7 @@ Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
             if (first && first->empty()) return ipc::fail(EAGAIN, "splice");
         }
         end_foreign_line(sink, end);
-        if (about = system_.fstat(sink.file.get()); about) end = about->st_size;
+        if (const auto about = system_.fstat(sink.file.get()); about) end = about->st_size;
     }
     off_t at = end;
     const auto size = system_.splice(stream.fd(), sink.file.get(), &at, limit);
@@ -305,6 +310,7 @@ Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
     sink.failing = false;
     // What due() has seen of the pipe still stands in the buffer.
     if (sink.streams > 1) sink.open_line = buffer()[*size - 1] != '\n';
+    if (rotation_) rotation_->note(sink.care, static_cast<std::uint64_t>(end));
     if (tap_ || stream.tap_ || stream.shipment_) tap_written(stream, end, *size);
     return size;
 }
@@ -312,6 +318,8 @@ Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
 Result<std::size_t> LogPump::move_copied(LogStream& stream, std::size_t limit)
 {
     LogSink& sink = *stream.sink_;
+    const auto end = sink.regular ? end_of_file(stream, limit) : Result<off_t>{0};
+    if (!end) return std::unexpected(end.error());
     char* const bytes = buffer();
     const auto size = system_.read(stream.fd(), bytes, std::min(limit, kPipeBytes));
     if (!size) return size;
@@ -326,6 +334,7 @@ Result<std::size_t> LogPump::move_copied(LogStream& stream, std::size_t limit)
         out += *written;
     }
     if (out == *size) sink.failing = false;
+    if (rotation_ && sink.regular) rotation_->note(sink.care, static_cast<std::uint64_t>(*end));
     sink.open_line = bytes[*size - 1] != '\n';
     sink.writer = &stream;
     tell_taps(stream, {bytes, *size});
@@ -381,7 +390,8 @@ std::vector<std::string> LogPump::tail(const LogStream& stream, std::uint64_t si
                                        std::size_t count)
 {
     const std::uint64_t end = size(stream);
-    if (end <= since) return {};
+    if (end < since) since = 0; // another file than then, or emptied
+    if (end == since) return {};
     const std::uint64_t begin = std::max(since, end > kTailBytes ? end - kTailBytes : 0);
     std::string text(end - begin, '\0');
     const auto got = system_.pread(stream.sink_->file.get(), text.data(), text.size(),

@@ -10,6 +10,9 @@
 // A gate (`set_gate`) may hold the output back: then it stays in the pipes, and who writes more
 // than they take waits. Nothing is read that nobody takes.
 //
+// A file is exchanged for a new one between two batches, at the end of a line: when it is due to be
+// rotated (engine/log_rotation), when somebody has removed it, and when we are told to (`reopen`).
+//
 // Lines stay whole. A sink with one stream gets bytes as they come. A sink with several gets whole
 // lines only: an unfinished line waits in its pipe, at most 200 ms or 64 KiB, and then goes out as
 // it stands. Whoever writes next behind an unfinished line, of another stream or of a worker that
@@ -19,6 +22,7 @@
 #include "ipc/base/clock.hpp"
 #include "ipc/base/system.hpp"
 #include "ipc/base/unique_fd.hpp"
+#include "supervisor/engine/log_rotation.hpp"
 #include "supervisor/sys/keeper.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -40,19 +44,21 @@ namespace cluster::supervisor {
 enum class StreamKind { out, err };
 
 class LogPump;
+class LogStream;
 
 /// One open log file.
 struct LogSink {
     std::string path;
     ipc::UniqueFd file;
-    bool regular = false;         ///< only a regular file has a size and an end
-    bool spliced = false;         ///< false: bytes are copied, for what splice cannot write
-    int streams = 0;              ///< that write here
-    const void* writer = nullptr; ///< who wrote last: a stream, reset when its worker ends
-    std::uint64_t lost = 0;       ///< bytes dropped because the file could not be written
+    bool regular = false;        ///< only a regular file has a size and an end
+    bool spliced = false;        ///< false: bytes are copied, for what splice cannot write
+    int streams = 0;             ///< that write here
+    LogStream* writer = nullptr; ///< who wrote last, reset when its worker ends
+    std::uint64_t lost = 0;      ///< bytes dropped because the file could not be written
     bool failing = false;
     bool open_line = false; ///< what `writer` has written does not end in a newline; kept for
                             ///< shared and for copied sinks
+    LogCare care;           ///< of a regular file
 };
 
 /// The pipe of one worker's stdout or stderr.
@@ -125,6 +131,16 @@ public:
     /// Some of what workers have written may still be in a pipe.
     [[nodiscard]] bool busy() const { return !active_.empty(); }
 
+    /// Files are rotated and indexed from now on.
+    void set_rotation(LogRotation& rotation);
+    void set_rule(const LogStream& stream, const ipc::Rotation& rule);
+    /// Closes every file and opens its path again, which somebody else may have moved away. Answers
+    /// the paths.
+    std::vector<std::string> reopen_all();
+    /// Empties a log file, whether or not it is open. Answers how many bytes it had; nothing when
+    /// it is no regular file, or is not there.
+    ipc::Result<std::optional<std::uint64_t>> flush(const std::string& path);
+
     /// Bytes of all streams are copied for followers only while a tap is set. Empty: none.
     void set_tap(Tap tap) { tap_ = std::move(tap); }
 
@@ -136,6 +152,7 @@ public:
 
 private:
     friend class LogStream;
+    static constexpr mode_t kLogMode = 0640;
     enum class Moved {
         nothing, ///< the pipe is empty
         waiting, ///< it holds an unfinished line that is not yet due
@@ -144,6 +161,17 @@ private:
     };
 
     ipc::Result<std::shared_ptr<LogSink>> open_sink(const std::string& path);
+    ipc::Result<ipc::UniqueFd> open_file(const std::string& path, int more_flags = 0,
+                                         mode_t mode = kLogMode);
+    /// The end of the stream's file, where a batch goes; another file than before when this one is
+    /// to be left. `limit` is cut where the end of a line has to be waited for.
+    ipc::Result<off_t> end_of_file(LogStream& stream, std::size_t& limit);
+    bool at_line_end(LogStream& stream, off_t size, std::size_t& limit);
+    void rotate(LogSink& sink, const struct stat& old);
+    void rotate_by_time();
+    ipc::Result<void> reopen(LogSink& sink);
+    void finish_line(LogSink& sink);
+    bool ends_in_newline(LogSink& sink, off_t size);
     void watch(LogStream& stream);
     void activate(LogStream& stream);
     void schedule(std::chrono::milliseconds after);
@@ -170,6 +198,7 @@ private:
     const ipc::Clock& clock_;
     Complaint complain_;
     Tap tap_;
+    LogRotation* rotation_ = nullptr;
     std::map<std::string, std::weak_ptr<LogSink>> sinks_;
     std::vector<LogStream*> active_;
     boost::asio::steady_timer timer_;

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <set>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -68,6 +69,24 @@ void Supervisor::name_files(Worker& worker)
     worker.pid_path = spec.pid_file.empty()
                           ? fmt::format("{}/{}-{}.pid", around_.paths.pids, name, worker.id)
                           : with_number(spec.pid_file, worker.id, ".pid");
+}
+
+std::vector<std::string> Supervisor::log_paths(const Worker& worker)
+{
+    std::vector<std::string> paths{worker.out_path};
+    if (worker.err_path != worker.out_path) paths.push_back(worker.err_path);
+    return paths;
+}
+
+std::vector<LogFile> Supervisor::log_files() const
+{
+    std::vector<LogFile> files;
+    std::set<std::string> known; // several workers may write to one
+    for (const auto& [key, worker] : rows_)
+        for (std::string& path : log_paths(*worker))
+            if (path != "/dev/null" && known.insert(path).second)
+                files.push_back({.path = std::move(path), .rule = worker->spec().rotate});
+    return files;
 }
 
 WorkerIdentity Supervisor::identity_of(const Worker& worker) const
@@ -169,10 +188,12 @@ ipc::Result<void> Supervisor::prepare_streams(Worker& worker,
         identity ? std::pair{identity->uid, identity->gid} : std::pair{::geteuid(), ::getegid()};
     const auto prepare = [&](std::unique_ptr<LogStream>& stream, StreamKind kind,
                              const std::string& path) -> ipc::Result<void> {
-        if (stream && stream->path() == path) return {};
-        auto opened = logs_.open(worker.id, kind, path, owner);
-        if (!opened) return std::unexpected(opened.error());
-        stream = std::move(*opened);
+        if (!stream || stream->path() != path) {
+            auto opened = logs_.open(worker.id, kind, path, owner);
+            if (!opened) return std::unexpected(opened.error());
+            stream = std::move(*opened);
+        }
+        logs_.set_rule(*stream, worker.spec().rotate);
         return {};
     };
     if (auto out = prepare(worker.out, StreamKind::out, worker.out_path); !out) return out;

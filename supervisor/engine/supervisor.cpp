@@ -50,7 +50,8 @@ std::vector<pid_t> daemons_of(const Surroundings& around)
 } // namespace
 
 Supervisor::Supervisor(Surroundings around)
-    : around_{std::move(around)},
+    : around_{std::move(around)}, rotation_{around_.loop,  around_.system, around_.launcher,
+                                            around_.clock, around_.log,    around_.paths},
       logs_{around_.loop, around_.system, around_.keeper, around_.clock,
             [this](const std::string& text) { around_.log.error(text); }},
       shipping_{around_.loop, around_.clock, around_.log}, sampler_{around_.system},
@@ -61,6 +62,8 @@ Supervisor::Supervisor(Surroundings around)
                                                     .own_group = around_.own_cgroup}},
       limits_timer_{around_.loop}
 {
+    logs_.set_rotation(rotation_);
+    rotation_.set_files([this] { return log_files(); });
 }
 
 Supervisor::~Supervisor() = default;

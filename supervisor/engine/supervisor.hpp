@@ -142,6 +142,10 @@ public:
 
     LogPump& logs() { return logs_; }
     LogShipping& shipping() { return shipping_; }
+    LogRotation& rotation() { return rotation_; }
+    /// Those of one worker, each once; and of all workers, as the rotation wants them.
+    [[nodiscard]] static std::vector<std::string> log_paths(const Worker& worker);
+    [[nodiscard]] std::vector<LogFile> log_files() const;
     const ipc::Clock& clock() const { return around_.clock; }
     ipc::System& system() const { return around_.system; }
     [[nodiscard]] const std::string& home() const { return around_.paths.home; }
@@ -271,6 +275,7 @@ private:
     bool check_tree(Worker& worker);
 
     Surroundings around_;
+    LogRotation rotation_;
     LogPump logs_;
     LogShipping shipping_;
     Sampler sampler_;

@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,6 +85,13 @@ unsigned long raise_open_file_limit()
     const rlimit raised{limit.rlim_max, limit.rlim_max};
     if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
     return limit.rlim_cur;
+}
+
+std::uint64_t disk_bytes(const std::string& folder)
+{
+    struct statvfs about{};
+    if (::statvfs(folder.c_str(), &about) < 0) return 0;
+    return std::uint64_t{about.f_blocks} * about.f_frsize;
 }
 
 void release_idle_memory()

@@ -23,6 +23,9 @@ std::vector<std::string> own_environment();
 /// man 2 clock_gettime, CLOCK_MONOTONIC: the same in every process of this machine.
 std::uint64_t monotonic_ms();
 
+/// Size of the file system that the folder lies in, for those without privileges; 0 unknown.
+std::uint64_t disk_bytes(const std::string& folder);
+
 /// Gives back what a burst of work has left behind: free heap, and the mapped pages of our own
 /// program, most of which start-up and rare requests have touched. What is needed again is mapped
 /// again from the page cache, a minor fault for each 64 KiB.

@@ -1,9 +1,11 @@
-"""Whether the log files of writes_lines.py hold every line once and in order, run by run.
+"""Whether the log files of writes_lines.py hold every line once and in order, run by run, over all
+files that were set aside (not compressed, and all kept).
 
 In a file that several workers share, a kill in the middle of a write may leave a line in two parts
 with others between them: then both have to be there, and to make that line.
 """
 
+import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -86,16 +88,42 @@ class LineCheck:
         for at, kind in enumerate(("out", "error")):
             for path in self.logs.glob(f"{self.app}-{kind}*.log"):
                 if path not in self.files:
-                    self.files[path] = (path.open("rb"), at, b"")
+                    self.files[path] = (self._after(path, None), at, b"")
         return [f"{path.name}: {fault}" for path in self.files
                 for fault in self._read(path, killed)]
 
     def _read(self, path, killed):
         file, at, rest = self.files[path]
+        while following := self._after(path, file):
+            rest += file.read()
+            file.close()
+            file = following
         *lines, rest = (rest + file.read()).split(b"\n")
         self.files[path] = (file, at, rest)
         self.lines += len(lines)
         return filter(None, (self._fault_in(text, path, at, killed) for text in lines))
+
+    @staticmethod
+    def _after(path, file):
+        """Opens what follows `file` in a log (None: what comes first in it); None: nothing does,
+        since it is being written."""
+        wanted = os.fstat(file.fileno()).st_ino if file else None
+        end = time.monotonic() + DEADLINE_S
+        while time.monotonic() < end:  # a rotation in the midst of looking makes us look again
+            names = [*sorted(path.parent.glob(f"{path.name}.*Z")), path]
+            try:
+                inodes = [None, *(it.stat().st_ino for it in names)]
+                if wanted and inodes[-1] == wanted:
+                    return None
+                if wanted in inodes:
+                    at = inodes.index(wanted)
+                    found = names[at].open("rb")
+                    if os.fstat(found.fileno()).st_ino == inodes[at + 1]:
+                        return found
+                    found.close()
+            except FileNotFoundError:
+                pass
+        raise AssertionError(f"{path.name}: the file read so far is not there any more")
 
     def _fault_in(self, text, path, at, killed):
         halves = self.halves.setdefault(path, [])

@@ -78,7 +78,8 @@ class Workload:
     def _others(self):
         yield self._app("site", BIN / "clusterapp")
         yield self._writer("lines", LONGEST_MERGED, instances=2, merge_logs=True)
-        yield self._writer("solo", LONGEST_ALONE)
+        yield self._writer("solo", LONGEST_ALONE,
+                           rotate={"size": "256K", "keep": 100_000, "compress": False})
         yield AppKind("tree", self._spec("tree", WORKERS / "forks_children.py",
                                          interpreter_args=["-I", "-S"], pids_max=50),
                       processes=5, most=2)  # in a cgroup, where there is one

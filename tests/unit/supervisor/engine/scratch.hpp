@@ -51,7 +51,7 @@ bool run_until(boost::asio::io_context& loop, Condition condition,
 }
 
 /// The real kernel, of which single calls fail: `faults["splice"] = ENOSPC`.
-class FaultySystem final : public ipc::System {
+class FaultySystem : public ipc::System {
 public:
     std::map<std::string, int> faults;
     std::map<std::string, int> calls;
