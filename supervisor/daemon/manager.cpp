@@ -8,7 +8,10 @@
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/guardian_link.hpp"
 #include "supervisor/daemon/journal.hpp"
+#include "supervisor/daemon/metrics.hpp"
+#include "supervisor/daemon/metrics_server.hpp"
 #include "supervisor/daemon/service_manager.hpp"
+#include "supervisor/daemon/settings.hpp"
 #include "supervisor/daemon/store.hpp"
 #include "supervisor/daemon/take_over.hpp"
 #include "supervisor/daemon/upgrader.hpp"
@@ -46,6 +49,7 @@ private:
     void end_with_guardian();
     void tell_watchdog(std::chrono::microseconds limit);
     void watch_signals();
+    void use_settings();
     void quit();
     void leave();
     void end_after_last_answers(std::function<void()> end);
@@ -65,6 +69,8 @@ private:
     Store store_;
     Journal journal_;
     Upgrader upgrader_;
+    SettingsFile settings_;
+    MetricsServer metrics_;
     Control control_;
     ipc::Server server_;
     boost::asio::signal_set signals_{loop_};
@@ -91,13 +97,16 @@ Manager::Manager(ipc::HomePaths paths, bool foreground)
       store_{loop_, system_, *log_, paths_.state},
       journal_{loop_, supervisor_, link_, *log_, paths_.journal},
       upgrader_{loop_, system_, launcher_, link_, *log_},
-      control_{supervisor_,
-               loop_,
-               store_,
-               journal_,
-               upgrader_,
-               *log_,
-               {.quit = [this] { quit(); }, .leave = [this] { leave(); }}},
+      settings_{system_, paths_.settings, [](const char* name) { return ::getenv(name); }},
+      metrics_{loop_, *log_,
+               [this](double waited_s) {
+                   DaemonFigures figures = control_.figures();
+                   figures.clients = server_.clients();
+                   return scrape(supervisor_, std::move(figures), waited_s);
+               }},
+      control_{supervisor_, loop_,     store_,
+               journal_,    upgrader_, settings_,
+               metrics_,    *log_,     {.quit = [this] { quit(); }, .leave = [this] { leave(); }}},
       server_{loop_, ipc::UniqueFd{kListenerFd},
               ipc::Greeting{.version = ipc::version(),
                             .pid = ::getpid(),
@@ -132,11 +141,22 @@ int Manager::run(bool begin_empty)
         control_.restore(std::move(*handed));
     link_.start(calls_of_guardian());
     server_.start();
+    use_settings();
     link_.tell_ready();
     if (service_.watchdog.count() > 0) tell_watchdog(service_.watchdog);
     loop_.run();
     // As after every other end, and without caring who outlives whom: the kernel tidies up.
     ::_exit(0);
+}
+
+/// As they are now, and whenever they are changed.
+void Manager::use_settings()
+{
+    for (const std::string& fault : settings_.faults())
+        log_->warn("settings: " + fault);
+    const auto use = [this](const Settings& settings) { metrics_.apply(settings.metrics); };
+    use(settings_.now());
+    settings_.on_change(use);
 }
 
 GuardianLink::Calls Manager::calls_of_guardian()
@@ -196,6 +216,7 @@ void Manager::leave()
 void Manager::end_after_last_answers(std::function<void()> end)
 {
     ending_ = true;
+    metrics_.stop();
     server_.stop_accepting();
     quit_timer_.expires_after(kLastAnswers);
     quit_timer_.async_wait([end = std::move(end)](error_code) { end(); });
