@@ -22,7 +22,7 @@ int run_get(const std::string& name, Context& context)
         if (context.json_output)
             context.print_json(*answer);
         else
-            context.info(settings_text(*answer, context.out.style()));
+            context.out.write(settings_text(*answer, context.out.style()));
         for (const std::string& fault : faults_in(*answer))
             context.warn(fault);
         return kDone;
@@ -33,7 +33,7 @@ int run_get(const std::string& name, Context& context)
     if (context.json_output)
         context.print_json(value);
     else if (!value.empty())
-        context.info(value);
+        context.out.write(escape_controls(value) + '\n');
     return value.empty() ? kFailed : kDone; // PM2: what is not set is a failure without a word
 }
 

@@ -55,9 +55,7 @@ std::string settings_text(const json& answer, const Style& style)
              {member_text(setting, "about"), Colour::none}});
     }
     std::string text = draw(table, style);
-    if (const std::string line = metrics_text(answer); !line.empty()) text += line;
-    while (text.ends_with('\n'))
-        text.pop_back();
+    if (const std::string line = metrics_text(answer); !line.empty()) text += line + '\n';
     return text;
 }
 

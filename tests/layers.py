@@ -28,6 +28,7 @@ LIBRARIES = {
     "yaml-cpp/": {"ipc/wire"},
     "spdlog/": {"supervisor/engine", "supervisor/daemon", "app"},
     "CLI/": {"cli", "supervisor/daemon"},
+    "openssl/": {"supervisor/sys"},  # for its declarations; see sys/tls.hpp
 }
 
 MAX_LINES = 600
