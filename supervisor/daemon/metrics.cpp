@@ -53,6 +53,7 @@ constexpr Metric kMetrics[] = {
     {"cluster_worker_cgroup_memory_bytes", gauge, "Memory that the kernel counts for the worker's cgroup; only where it has one."},
     {"cluster_worker_memory_limit_bytes", gauge, "The lowest limit at which the worker is killed or restarted; only where one is declared."},
     {"cluster_worker_tasks", gauge, "Processes and threads of the worker and all below it."},
+    {"cluster_worker_event_loop_lag_seconds", gauge, "How long the event loop of a Node worker took to answer the scrape before, or how long that is overdue; only for Node with a channel to the daemon."},
     {"cluster_worker_restarts_total", counter, "Restarts and reloads of the worker, as list shows them."},
     {"cluster_worker_unstable_restarts", gauge, "Quick ends in a row that count towards max_restarts."},
     {"cluster_worker_exits_total", counter, "Ends of the worker's process by reason: success, failure, signal, limit, asked, unknown."},
@@ -299,6 +300,9 @@ private:
         some_of(to, "cluster_worker_cgroup_memory_bytes", &WorkerFigures::group_memory);
         some_of(to, "cluster_worker_memory_limit_bytes", &WorkerFigures::memory_limit);
         gauge_of(to, "cluster_worker_tasks", &WorkerFigures::tasks);
+        each(to, "cluster_worker_event_loop_lag_seconds", [&](const WorkerFigures& w) {
+            if (w.loop_lag_s) to.sample(w.labels, *w.loop_lag_s);
+        });
     }
 
     void worker_ends(Exposition& to)

@@ -26,6 +26,19 @@ bool is_healthy(const Worker& worker)
     return !worker.serving || !worker.serving->health().starts_with("failing");
 }
 
+/// Asks for the next one, too. Not while it starts or ends: its loop has no time for that. Bun
+/// would hand the question to the app.
+std::optional<double> loop_lag_of(const Worker& worker)
+{
+    if (!worker.node || worker.life.state != State::online ||
+        worker.spec().interpreter.ends_with("bun"))
+        return std::nullopt;
+    const auto lag = worker.node->lag();
+    worker.node->measure_lag();
+    if (!lag) return std::nullopt;
+    return lag->count();
+}
+
 } // namespace
 
 std::vector<LogFigures> log_figures(const Worker& worker)
@@ -57,6 +70,7 @@ WorkerFigures figures_of(Supervisor& supervisor, const Worker& worker)
     figures.group_memory = group_memory(supervisor.system(), worker.groups).value_or(0);
     figures.memory_limit = memory_limit_of(spec);
     figures.tasks = static_cast<std::uint64_t>(usage.tasks);
+    figures.loop_lag_s = loop_lag_of(worker);
     figures.restarts = static_cast<std::uint64_t>(worker.life.restarts);
     figures.unstable_restarts = static_cast<std::uint64_t>(worker.life.unstable_restarts);
     figures.exits = worker.exits_by;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,7 @@ struct WorkerFigures {
     std::uint64_t group_memory = 0; ///< 0 no group
     std::uint64_t memory_limit = 0; ///< 0 none
     std::uint64_t tasks = 0;
+    std::optional<double> loop_lag_s; ///< of a Node program, as of the scrape before
     std::uint64_t restarts = 0;
     std::uint64_t unstable_restarts = 0;
     ExitCounts exits{};

@@ -161,6 +161,37 @@ class What(MetricsTestCase):
         [described] = self.json("describe", "fails")["processes"]
         self.assertEqual(described["restarts_last_hour"], described["restarts"])
 
+    def test_describe_tells_memory_with_its_part_of_what_is_shared(self):
+        self.ctl("start", "sleep 1000 & sleep 1000", "--name", "two")
+        [described] = self.json("describe", "two")["processes"]
+        self.assertTrue(0 < described["memory_pss"] < described["memory"], described)
+        self.assertIn("with its part of what is shared", self.ctl("describe", "two").out)
+
+    @unittest.skipUnless(shutil.which("node"), "node is not there")
+    def test_the_lag_of_nodes_event_loop_without_code_in_the_app(self):
+        script = self.dir / "app.js"
+        script.write_text("""
+            process.on('message', message => console.log('seen:', message));
+            process.on('SIGUSR2', () => { // stands still for two seconds
+                const end = Date.now() + 2000;
+                while (Date.now() < end);
+            });
+            require('http').createServer((q, a) => a.end()).listen(process.env.PORT);
+            """)
+        apps = [{"name": mode, "script": str(script), "exec_mode": mode, "min_uptime": 100,
+                 "env": {"PORT": str(self.free_port())}} for mode in ("cluster", "fork")]
+        self.serve(*apps)
+        for mode in "cluster", "fork":
+            name = "cluster_worker_event_loop_lag_seconds"
+            self.wait_for_figures(lambda now: now.all(name, app=mode), f"a lag of {mode}")
+            self.wait_for_figures(lambda now: now.one(name, app=mode) < 0.5, "a small lag")
+            self.ctl("sendSignal", "SIGUSR2", mode)
+            self.wait_for_figures(lambda now: now.one(name, app=mode) > 1, "a large lag")
+            self.wait_for_figures(lambda now: now.one(name, app=mode) < 0.5, "a small lag again")
+        self.ctl("reload", "cluster")
+        for path in (self.home / "logs").glob("*-out*.log"):
+            self.assertNotIn("seen:", path.read_text())
+
     def test_names_are_escaped(self):
         self.serve({"name": 'a "b" \\ c', "script": "sleep 1000"})
         self.assertIn(r'app="a \"b\" \\ c"', self.text())
@@ -171,7 +202,7 @@ class What(MetricsTestCase):
         self.serve({"name": "a", "script": "sleep 1000", "memory_max": "100M",
                     "listen": [f"127.0.0.1:{self.free_port()}"]})
         types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", self.text(), re.MULTILINE))
-        optional = {"cluster_worker_cgroup_memory_bytes"}
+        optional = {"cluster_worker_cgroup_memory_bytes", "cluster_worker_event_loop_lag_seconds"}
         self.assertEqual({**documented, **types}, documented)
         self.assertLessEqual(set(documented) - set(types), optional)
 
