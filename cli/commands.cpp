@@ -80,6 +80,15 @@ const std::vector<Command>& all_commands()
          "  clusterctl resurrect", add_resurrect},
         {"cleardump", {}, "Save an empty list",
          "  clusterctl cleardump", add_cleardump},
+        {"get", {}, "Show what is set for the daemon as a whole",
+         "  clusterctl get\n"
+         "  clusterctl get metrics.listen", add_get},
+        {"set", {}, "Change it, at once and for good",
+         "  clusterctl set metrics.listen 127.0.0.1:9209\n"
+         "  clusterctl set logs.max_total 5G", add_set},
+        {"unset", {}, "Give a setting its default back",
+         "  clusterctl unset metrics.listen\n"
+         "  clusterctl unset all", add_unset},
         {"ping", {}, "Ask the daemon whether it is there, start it if not",
          "  clusterctl ping", add_ping},
         {"doctor", {}, "Check the daemon, its processes and the limits of the system",

@@ -83,6 +83,9 @@ void add_startup(CLI::App& parser, Context& context, const Words&);       // com
 void add_unstartup(CLI::App& parser, Context& context, const Words&);     // command_startup
 void add_systemd_unit(CLI::App& parser, Context& context, const Words&);  // command_systemd_unit
 void add_doctor(CLI::App& parser, Context& context, const Words&);        // command_doctor
+void add_get(CLI::App& parser, Context& context, const Words&);           // command_settings
+void add_set(CLI::App& parser, Context& context, const Words&);           // command_settings
+void add_unset(CLI::App& parser, Context& context, const Words&);         // command_settings
 void add_validate(CLI::App& parser, Context& context, const Words&);      // command_files
 void add_schema(CLI::App& parser, Context& context, const Words&);        // command_files
 

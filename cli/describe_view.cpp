@@ -47,6 +47,26 @@ std::string bytes_text(const json& object, const char* key)
         static_cast<std::uint64_t>(std::max<std::int64_t>(member_number(object, key), 0)));
 }
 
+/// "12 (3 in the last hour)"
+std::string restarts_text(const json& process)
+{
+    const auto lately = member_number(process, "restarts_last_hour");
+    return member_text(process, "restarts") +
+           (lately > 0 ? fmt::format(" ({} in the last hour)", lately) : "");
+}
+
+/// "51.2mb (30.1mb with its part of what is shared, 60.0mb in its cgroup)"
+std::string memory_text(const json& process)
+{
+    std::string text = bytes_text(process, "memory");
+    const bool pss = member_number(process, "memory_pss") > 0;
+    const bool group = member_number(process, "memory_cgroup") > 0;
+    if (pss) text += " (" + bytes_text(process, "memory_pss") + " with its part of what is shared";
+    if (group)
+        text += (pss ? ", " : " (") + bytes_text(process, "memory_cgroup") + " in its cgroup";
+    return pss || group ? text + ')' : text;
+}
+
 /// A table of two columns; rows without a value are left out.
 class KeyValueTable {
 public:
@@ -82,7 +102,7 @@ void add_state(KeyValueTable& table, const json& process, std::int64_t now_ms)
     const std::string version = member_text(process, "version");
     table.add("version", version.empty() ? "N/A" : version);
     table.add("pid", member_text(process, "pid"));
-    table.add("restarts", member_text(process, "restarts"));
+    table.add("restarts", restarts_text(process));
     table.add("uptime", member_number(process, "pid") > 0 ? format_age(uptime_ms(process, now_ms))
                                                           : std::string{"0"});
     if (member_number(process, "max_memory_restart") > 0)
@@ -153,7 +173,7 @@ void add_program(KeyValueTable& table, const json& process)
 void add_life(KeyValueTable& table, const json& process)
 {
     table.add("cpu", cpu_text(process));
-    table.add("memory", bytes_text(process, "memory"));
+    table.add("memory", memory_text(process));
     table.add("child processes", list_text(process, "children"));
     table.add("unstable restarts", member_text(process, "unstable_restarts"));
     table.add("autorestart", member_text(process, "autorestart"));

@@ -21,9 +21,9 @@ constexpr int kPauseMs = 20;
 /// May be asked twice without harm.
 bool is_repeatable(std::string_view method)
 {
-    constexpr std::array<std::string_view, 10> kHarmless{
-        "ping",        "list",          "jlist", "env",       "describe",
-        "logs.follow", "events.follow", "save",  "cleardump", "doctor"};
+    constexpr std::array<std::string_view, 12> kHarmless{
+        "ping",          "list", "jlist",     "env",    "describe", "logs.follow",
+        "events.follow", "save", "cleardump", "doctor", "settings", "settings.set"};
     return std::ranges::find(kHarmless, method) != kHarmless.end();
 }
 

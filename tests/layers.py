@@ -32,6 +32,7 @@ LIBRARIES = {
     "pcre2.h": {"cli"},
     "zlib.h": {"cli", "supervisor/daemon"},
     "zstd.h": {"cli", "supervisor/daemon"},
+    "openssl/": {"supervisor/sys"},  # for its declarations; see sys/tls.hpp
 }
 
 MAX_LINES = 600

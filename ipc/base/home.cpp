@@ -28,7 +28,8 @@ std::string cluster_home()
 HomePaths::HomePaths(std::string at)
     : home{std::move(at)}, socket{home + "/clusterd.sock"}, lock{home + "/clusterd.lock"},
       pid{home + "/clusterd.pid"}, log{home + "/clusterd.log"}, state{home + "/state.json"},
-      journal{home + "/journal"}, logs{home + "/logs"}, pids{home + "/pids"}
+      settings{home + "/settings.json"}, journal{home + "/journal"}, logs{home + "/logs"},
+      pids{home + "/pids"}
 {
 }
 

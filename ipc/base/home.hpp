@@ -16,14 +16,15 @@ struct HomePaths {
     explicit HomePaths(std::string home);
 
     std::string home;
-    std::string socket;  ///< clusterd.sock
-    std::string lock;    ///< clusterd.lock: held by flock(2) as long as a guardian or manager lives
-    std::string pid;     ///< clusterd.pid: the guardian's pid, for people and scripts
-    std::string log;     ///< clusterd.log
-    std::string state;   ///< state.json: what is wanted
-    std::string journal; ///< of what runs, for the next manager
-    std::string logs;    ///< logs/
-    std::string pids;    ///< pids/
+    std::string socket; ///< clusterd.sock
+    std::string lock;   ///< clusterd.lock: held by flock(2) as long as a guardian or manager lives
+    std::string pid;    ///< clusterd.pid: the guardian's pid, for people and scripts
+    std::string log;    ///< clusterd.log
+    std::string state;  ///< state.json: what is wanted
+    std::string settings; ///< settings.json: of the daemon as a whole
+    std::string journal;  ///< of what runs, for the next manager
+    std::string logs;     ///< logs/
+    std::string pids;     ///< pids/
 };
 
 /// Checks that the socket path fits into sockaddr_un (man 7 unix: 107 bytes). Errors name it.

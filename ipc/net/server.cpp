@@ -40,6 +40,7 @@ Session::Session(Socket socket, Server& server, uid_t uid)
     : socket_{std::move(socket)}, server_{server}, uid_{uid},
       write_deadline_{socket_.get_executor()}
 {
+    ++server_.clients_; // until close
 }
 
 void Session::start()
@@ -262,6 +263,7 @@ void Session::close()
     if (!socket_.is_open()) return;
     error_code ignored;
     socket_.close(ignored);
+    --server_.clients_;
     write_deadline_.cancel();
     for (auto& callback : std::exchange(on_close_, {}))
         callback();

@@ -120,6 +120,7 @@ public:
     void start();
     /// No new clients; the ones there stay.
     void stop_accepting();
+    [[nodiscard]] int clients() const { return clients_; }
 
 private:
     friend class Session;
@@ -130,6 +131,7 @@ private:
     boost::asio::steady_timer accept_pause_; ///< after EMFILE: try again, do not spin
     Greeting greeting_;
     Handler on_request_;
+    int clients_ = 0; ///< sessions that are open
 };
 
 /// Binds and listens on `path` (0600); an old socket file is removed first, so the caller must hold

@@ -194,6 +194,11 @@ std::string node_new_connection(std::string_view key)
                        json(key).dump());
 }
 
+std::string node_lag_question()
+{
+    return "{\"cmd\":\"NODE_HANDLE\"}\n";
+}
+
 std::string node_handle_taken()
 {
     return "{\"cmd\":\"NODE_HANDLE_ACK\"}\n";

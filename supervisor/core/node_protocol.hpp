@@ -101,6 +101,10 @@ inline constexpr char kBunMark = '\x02';
 /// Goes together with the descriptor of a connected socket. The worker closes it when it has no
 /// server of that key, or one that has reached its `maxConnections`.
 [[nodiscard]] std::string node_new_connection(std::string_view key);
+/// Announces a handle that does not come. Node says NODE_HANDLE_NACK to that, from its event loop
+/// and without a word to the app (lib/internal/child_process.js, since Node 12): the time until
+/// then is how long its loop takes to come round.
+[[nodiscard]] std::string node_lag_question();
 /// For a handle that the app has sent to us: it sends no other before.
 [[nodiscard]] std::string node_handle_taken();
 

@@ -80,16 +80,20 @@ const Control::Method Control::kMethods[] = {
     {"save", 1, &Control::save_list},
     {"cleardump", 1, &Control::clear_dump},
     {"resurrect", 1, &Control::resurrect},
+    {"settings", 1, &Control::get_settings},
+    {"settings.set", 1, &Control::set_setting},
+    {"settings.unset", 1, &Control::unset_setting},
     {"doctor", 1, &Control::doctor},
     {"upgrade", 1, &Control::upgrade},
 };
 
 Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store,
-                 Journal& journal, Upgrader& upgrader, Log& log, Endings endings)
+                 Journal& journal, Upgrader& upgrader, SettingsFile& settings,
+                 MetricsServer& metrics, Log& log, Endings endings)
     : supervisor_{supervisor}, loop_{loop}, store_{store}, journal_{journal}, upgrader_{upgrader},
-      log_{log}, endings_{std::move(endings)}, waiting_{supervisor, loop},
-      ordering_{supervisor, waiting_, loop}, reloads_{supervisor, waiting_, loop},
-      followers_{supervisor},
+      settings_{settings}, metrics_{metrics}, log_{log}, endings_{std::move(endings)},
+      waiting_{supervisor, loop}, ordering_{supervisor, waiting_, loop},
+      reloads_{supervisor, waiting_, loop}, followers_{supervisor},
       dump_{loop, supervisor.system(), log, supervisor.home() + "/dump.json"}, trim_timer_{loop},
       save_timer_{loop}
 {

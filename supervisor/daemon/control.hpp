@@ -5,6 +5,9 @@
 #include "ipc/net/server.hpp"
 #include "supervisor/daemon/followers.hpp"
 #include "supervisor/daemon/journal.hpp"
+#include "supervisor/daemon/metrics.hpp"
+#include "supervisor/daemon/metrics_server.hpp"
+#include "supervisor/daemon/settings.hpp"
 #include "supervisor/daemon/store.hpp"
 #include "supervisor/daemon/upgrader.hpp"
 #include "supervisor/engine/ordering.hpp"
@@ -32,7 +35,8 @@ public:
         std::function<void()> leave; ///< both daemons shall end and the workers stay
     };
     Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& store, Journal& journal,
-            Upgrader& upgrader, Log& log, Endings endings);
+            Upgrader& upgrader, SettingsFile& settings, MetricsServer& metrics, Log& log,
+            Endings endings);
 
     void on_request(const std::shared_ptr<ipc::Session>& session, ipc::Request request);
 
@@ -45,6 +49,8 @@ public:
     void attend();
     /// A child of the guardian has ended.
     void on_ended(const EndedProcess& ended);
+    /// What it can tell to Prometheus beside the workers.
+    [[nodiscard]] DaemonFigures figures() const;
     /// Stops everything and keeps it wanted (SIGTERM: the host goes down); then `done`.
     void stop_all(std::function<void()> done);
 
@@ -106,6 +112,12 @@ private:
     Outcome flush_logs(const SessionPtr& session, const ipc::Request& request);
     Outcome reopen_logs(const SessionPtr& session, const ipc::Request& request);
     ipc::RpcResult<std::vector<std::string>> log_paths_of(const ipc::json& params) const;
+
+    // What is set for the daemon as a whole (control_settings.cpp).
+    Outcome get_settings(const SessionPtr& session, const ipc::Request& request);
+    Outcome set_setting(const SessionPtr& session, const ipc::Request& request);
+    Outcome unset_setting(const SessionPtr& session, const ipc::Request& request);
+    [[nodiscard]] ipc::json settings_json() const;
 
     // Whether all is as it must be (control_doctor.cpp).
     Outcome doctor(const SessionPtr& session, const ipc::Request& request);
@@ -196,6 +208,8 @@ private:
     Store& store_;
     Journal& journal_;
     Upgrader& upgrader_;
+    SettingsFile& settings_;
+    MetricsServer& metrics_;
     Log& log_;
     Endings endings_;
     Waiting waiting_;

@@ -84,6 +84,8 @@ Control::Outcome Control::doctor(const SessionPtr& session, const ipc::Request& 
         check_guardian(system, *now, ::getppid(), findings);
         check_state(system, *now, store_.path(), store_.fault(), findings);
         check_sockets(system, *now, findings);
+        check_settings(settings_.faults(), settings_.path(), settings_.now().metrics,
+                       metrics_.fault(), findings);
         check_logs(system, logs, findings);
         to->respond(request, json{{"findings", findings_json(findings)},
                                   {"daemon", facts_of(supervisor_, logs)}});

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ipc/base/system.hpp"
+#include "supervisor/daemon/settings.hpp"
 #include "supervisor/daemon/state.hpp"
 #include "supervisor/sys/take_back.hpp"
 
@@ -48,6 +49,11 @@ void check_state(ipc::System& system, const SavedState& now, const std::string& 
                  const std::string& fault, Findings& into);
 /// Each declared address has a live socket, and the workers that shall accept from it hold one.
 void check_sockets(ipc::System& system, const SavedState& now, Findings& into);
+
+/// The settings are as their file says, and whoever should listen does. `listen` is what is set.
+void check_settings(const std::vector<std::string>& faults, const std::string& path,
+                    const MetricsSettings& metrics, const std::string& metrics_fault,
+                    Findings& into);
 
 struct LogPath {
     std::string app;

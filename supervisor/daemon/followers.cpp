@@ -169,6 +169,7 @@ void Followers::send_lines(int number, Subscription& to, const Worker& worker, S
     const auto count = static_cast<std::uint64_t>(std::ranges::count(text, '\n')) + 1;
     if (session->unsent() > kMaxUnsent && !to.filter.takes) {
         to.dropped += count;
+        dropped_ += count;
         return;
     }
     if (const std::uint64_t dropped = std::exchange(to.dropped, 0); dropped > 0) {

@@ -37,6 +37,9 @@ public:
     /// Somebody takes the output, and has got all that came so far.
     [[nodiscard]] bool taken() const;
 
+    /// Lines that slow followers did not get, since this daemon came up.
+    [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
+
 private:
     struct Subscription {
         std::weak_ptr<ipc::Session> session;
@@ -59,6 +62,7 @@ private:
     Supervisor& supervisor_;
     std::map<int, Subscription> subscriptions_;
     int next_ = 1;
+    std::uint64_t dropped_ = 0;
 };
 
 } // namespace cluster::supervisor

@@ -9,7 +9,10 @@
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/guardian_link.hpp"
 #include "supervisor/daemon/journal.hpp"
+#include "supervisor/daemon/metrics.hpp"
+#include "supervisor/daemon/metrics_server.hpp"
 #include "supervisor/daemon/service_manager.hpp"
+#include "supervisor/daemon/settings.hpp"
 #include "supervisor/daemon/store.hpp"
 #include "supervisor/daemon/take_over.hpp"
 #include "supervisor/daemon/upgrader.hpp"
@@ -47,7 +50,7 @@ private:
     void end_with_guardian();
     void tell_watchdog(std::chrono::microseconds limit);
     void watch_signals();
-    void cap_logs();
+    void use_settings();
     void quit();
     void leave();
     void end_after_last_answers(std::function<void()> end);
@@ -67,6 +70,8 @@ private:
     Store store_;
     Journal journal_;
     Upgrader upgrader_;
+    SettingsFile settings_;
+    MetricsServer metrics_;
     Control control_;
     ipc::Server server_;
     boost::asio::signal_set signals_{loop_};
@@ -93,13 +98,16 @@ Manager::Manager(ipc::HomePaths paths, bool foreground)
       store_{loop_, system_, *log_, paths_.state},
       journal_{loop_, supervisor_, link_, *log_, paths_.journal},
       upgrader_{loop_, system_, launcher_, link_, *log_},
-      control_{supervisor_,
-               loop_,
-               store_,
-               journal_,
-               upgrader_,
-               *log_,
-               {.quit = [this] { quit(); }, .leave = [this] { leave(); }}},
+      settings_{system_, paths_.settings, [](const char* name) { return ::getenv(name); }},
+      metrics_{loop_, *log_,
+               [this](double waited_s) {
+                   DaemonFigures figures = control_.figures();
+                   figures.clients = server_.clients();
+                   return scrape(supervisor_, std::move(figures), waited_s);
+               }},
+      control_{supervisor_, loop_,     store_,
+               journal_,    upgrader_, settings_,
+               metrics_,    *log_,     {.quit = [this] { quit(); }, .leave = [this] { leave(); }}},
       server_{loop_, ipc::UniqueFd{kListenerFd},
               ipc::Greeting{.version = ipc::version(),
                             .pid = ::getpid(),
@@ -133,7 +141,7 @@ int Manager::run(bool begin_empty)
     else
         control_.restore(std::move(*handed));
     link_.start(calls_of_guardian());
-    cap_logs();
+    use_settings();
     supervisor_.rotation().begin();
     server_.start();
     link_.tell_ready();
@@ -141,6 +149,19 @@ int Manager::run(bool begin_empty)
     loop_.run();
     // As after every other end, and without caring who outlives whom: the kernel tidies up.
     ::_exit(0);
+}
+
+/// As they are now, and whenever they are changed.
+void Manager::use_settings()
+{
+    for (const std::string& fault : settings_.faults())
+        log_->warn("settings: " + fault);
+    const auto use = [this](const Settings& settings) {
+        metrics_.apply(settings.metrics);
+        supervisor_.rotation().set_cap(settings.logs_max_total);
+    };
+    use(settings_.now());
+    settings_.on_change(use);
 }
 
 GuardianLink::Calls Manager::calls_of_guardian()
@@ -189,18 +210,6 @@ void Manager::watch_signals()
 }
 
 /// How much all logs together may have.
-void Manager::cap_logs()
-{
-    const char* const given = ::getenv("CLUSTER_LOGS_MAX_TOTAL");
-    if (!given || *given == '\0') return;
-    if (const auto bytes = ipc::parse_bytes(given))
-        supervisor_.rotation().set_cap(*bytes);
-    else
-        log_->error(fmt::format("CLUSTER_LOGS_MAX_TOTAL must be a number of bytes, or a string "
-                                "such as 10G, got {}",
-                                given));
-}
-
 void Manager::quit()
 {
     end_after_last_answers([this] { loop_.stop(); });
@@ -216,6 +225,7 @@ void Manager::leave()
 void Manager::end_after_last_answers(std::function<void()> end)
 {
     ending_ = true;
+    metrics_.stop();
     server_.stop_accepting();
     quit_timer_.expires_after(kLastAnswers);
     quit_timer_.async_wait([end = std::move(end)](error_code) { end(); });

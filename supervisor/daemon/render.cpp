@@ -292,6 +292,11 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
     object.value("limits", limits_json(supervisor, worker));
     object.value("log_sinks", sinks_json(supervisor, worker));
     std::vector<pid_t> tree = supervisor.tree(worker);
+    object.number("memory_pss", proportional_memory(supervisor.system(), tree));
+    if (const auto bytes = group_memory(supervisor.system(), worker.groups))
+        object.number("memory_cgroup", *bytes);
+    object.number("restarts_last_hour",
+                  worker.recent_restarts.within_hour(supervisor.clock().wall_ms()));
     std::erase(tree, worker.pid);
     object.value("children", tree);
     object.value("last_exits", exits_json(worker));

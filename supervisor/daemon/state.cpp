@@ -4,6 +4,7 @@
 #include "ipc/wire/attributes.hpp"
 #include "ipc/wire/rpc.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -93,6 +94,25 @@ void read_process(const json& row, WorkerRecord& into)
     read(row, "told", into.told);
 }
 
+/// As many as there are: another version may count more or fewer.
+template <class Numbers>
+void read_counts(const json& row, const char* name, Numbers& into)
+{
+    const auto counts = row.value(name, std::vector<typename Numbers::value_type>{});
+    std::copy_n(counts.begin(), std::min(counts.size(), into.size()), into.begin());
+}
+
+void read_counters(const json& row, WorkerRecord& into)
+{
+    read_counts(row, "exits_by", into.exits_by);
+    RecentCount::Saved restarts;
+    read(row, "restarts_at", restarts.newest);
+    read_counts(row, "restarts_lately", restarts.parts);
+    into.recent_restarts = RecentCount{restarts};
+    read(row, "cpu_before", into.cpu_before);
+    read(row, "cpu_seen", into.cpu_seen);
+}
+
 SavedWorker read_row(const json& row)
 {
     SavedWorker saved;
@@ -113,6 +133,7 @@ SavedWorker read_row(const json& row)
     read(row, "unready", record.unready);
     if (row.contains("last_status")) record.last_status = read_status(row.at("last_status"));
     if (row.contains("exits")) record.exits = read_exits(row.at("exits"));
+    read_counters(row, record);
     read(row, "out", known.out);
     read(row, "err", known.err);
     read(row, "probe", known.probe);

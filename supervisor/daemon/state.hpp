@@ -91,6 +91,9 @@ struct UnderWay {
     Ending ending = Ending::none;
 };
 
+/// The row shall run. An errored one was wanted: after a reboot it gets another chance.
+[[nodiscard]] bool is_wanted(const Worker& worker);
+
 /// Everything, as one line.
 [[nodiscard]] std::string state_text(const Supervisor& supervisor, const UnderWay& under_way,
                                      EnvironmentNumbers& numbers);

@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include <utility>
@@ -84,6 +85,25 @@ void write_status(std::string& out, const ipc::ExitStatus& status)
     pair.number(status.signal);
 }
 
+/// An array, left out while it is all zero.
+template <class Numbers>
+void write_counts(Sparse& row, std::string_view name, const Numbers& counts)
+{
+    if (std::ranges::all_of(counts, [](auto count) { return count == 0; })) return;
+    Array all{row.key(name)};
+    for (const auto count : counts)
+        all.number(count);
+}
+
+void write_counters(Sparse& row, const WorkerRecord& worker)
+{
+    write_counts(row, "exits_by", worker.exits_by);
+    row.number("restarts_at", worker.recent_restarts.saved().newest);
+    write_counts(row, "restarts_lately", worker.recent_restarts.saved().parts);
+    row.number("cpu_before", worker.cpu_before);
+    row.number("cpu_seen", worker.cpu_seen);
+}
+
 void write_exits(std::string& out, const std::vector<ExitRecord>& exits)
 {
     Array all{out};
@@ -122,14 +142,6 @@ void write_process(Sparse& row, const WorkerRecord& worker)
     row.flag("told", worker.told);
 }
 
-/// An errored one was wanted: after a reboot it gets another chance.
-bool is_wanted(const Worker& worker)
-{
-    const State now = worker.life.state;
-    return !worker.waits_for.empty() || (now != State::stopped && now != State::stopping) ||
-           worker.life.after == After::start;
-}
-
 void write_row(std::string& out, const Supervisor& supervisor, const Worker& worker)
 {
     Sparse row{out};
@@ -148,6 +160,7 @@ void write_row(std::string& out, const Supervisor& supervisor, const Worker& wor
     row.text("unready", worker.unready);
     if (worker.last_status) write_status(row.key("last_status"), *worker.last_status);
     if (!worker.exits.empty()) write_exits(row.key("exits"), worker.exits);
+    write_counters(row, worker);
     row.number("out", worker.out ? worker.out->inode() : 0);
     row.number("err", worker.err ? worker.err->inode() : 0);
     row.number("probe", worker.probe_kept.inode());
@@ -260,6 +273,13 @@ void write_apps(Sparse& state, const std::vector<std::shared_ptr<const App>>& ap
 }
 
 } // namespace
+
+bool is_wanted(const Worker& worker)
+{
+    const State now = worker.life.state;
+    return !worker.waits_for.empty() || (now != State::stopped && now != State::stopping) ||
+           worker.life.after == After::start;
+}
 
 std::pair<std::uint64_t, bool>
 EnvironmentNumbers::of(const std::shared_ptr<const ipc::Environment>& environment)

@@ -192,12 +192,25 @@ void Supervisor::on_exit(Worker& worker)
     settle_exit(worker);
 }
 
+/// What it has used to its very end, which the kernel tells of one that nobody has waited for.
+void Supervisor::count_last_ticks(Worker& worker)
+{
+    const auto last = read_stat(around_.system, worker.pid);
+    if (last && last->start_time == worker.start_time)
+        worker.cpu_seen = std::max(worker.cpu_seen, last->cpu_ticks + last->waited_ticks);
+    worker.cpu_before += std::exchange(worker.cpu_seen, 0);
+}
+
 void Supervisor::record_exit(Worker& worker, const ipc::ExitStatus& status)
 {
     const milliseconds uptime = around_.clock.now() - worker.started_at;
     std::string reason = describe(status, uptime);
-    if (worker.life.state == State::stopping) reason += " (" + worker.cause + ")";
-    if (const std::string hit = limits_hit(worker); !hit.empty()) reason += " (" + hit + ")";
+    const bool asked = worker.life.state == State::stopping;
+    if (asked) reason += " (" + worker.cause + ")";
+    const std::string hit = limits_hit(worker);
+    if (!hit.empty()) reason += " (" + hit + ")";
+    count_last_ticks(worker);
+    ++worker.exits_by[std::to_underlying(reason_of(status, asked, !hit.empty()))];
     around_.log.info(
         fmt::format("{}:{} pid {} {}", worker.spec().name, worker.id, worker.pid, reason));
     worker.last_status = status;

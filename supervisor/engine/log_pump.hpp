@@ -70,6 +70,8 @@ public:
     [[nodiscard]] const std::string& path() const { return sink_->path; }
     [[nodiscard]] int fd() { return pipe_.native_handle(); }
     [[nodiscard]] StreamKind kind() const { return kind_; }
+    /// Bytes of all that write to its file which are not in it.
+    [[nodiscard]] std::uint64_t lost() const { return sink_->lost; }
     /// Of the pipe: what a daemon after us finds it by.
     [[nodiscard]] std::uint64_t inode() const { return kept_.inode(); }
     /// Gets the bytes just written of this stream, at most 64 KiB at a time; empty: none. It runs

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -346,7 +347,7 @@ void LogRotation::check_cap()
 
 std::uint64_t LogRotation::cap()
 {
-    if (cap_ > 0) return cap_;
+    if (cap_) return *cap_ > 0 ? *cap_ : std::numeric_limits<std::uint64_t>::max();
     const std::uint64_t disk = disk_bytes(logs_);
     return disk == 0 ? kUsualCap : std::min(kUsualCap, disk / kShareOfDisk);
 }

@@ -58,9 +58,9 @@ public:
     void set_files(std::function<std::vector<LogFile>()> files) { files_ = std::move(files); }
     /// Called when the period of a rule by time is over: asks `is_over` for each open file.
     void set_on_period(std::function<void()> on_period) { on_period_ = std::move(on_period); }
-    /// Bytes that all log files together may have; 0 is the default, a tenth of the file system
-    /// and at most 10 GB.
-    void set_cap(std::uint64_t bytes) { cap_ = bytes; }
+    /// Bytes that all log files together may have; 0 is no limit, none the default: a tenth of the
+    /// file system and at most 10 GB.
+    void set_cap(std::optional<std::uint64_t> bytes) { cap_ = bytes; }
     /// All apps are known: soon looks after what an earlier daemon has left undone.
     void begin();
 
@@ -137,7 +137,7 @@ private:
     LogTimes times_;
     std::function<std::vector<LogFile>()> files_;
     std::function<void()> on_period_;
-    std::uint64_t cap_ = 0;
+    std::optional<std::uint64_t> cap_;
     std::map<std::string, std::string> faults_; ///< by path of the log file
     std::deque<Job> jobs_;
     std::optional<Compressor> compressor_;

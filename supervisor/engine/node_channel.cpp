@@ -206,6 +206,20 @@ void NodeChannel::on_written()
     if (done.handle) under_way_ = std::move(done);
 }
 
+void NodeChannel::measure_lag()
+{
+    if (ended_ || marked_ || lag_asked_ || under_way_ || !unsent_.empty()) return;
+    push({.line = node_lag_question(), .plain = true}); // nobody misses it
+    lag_asked_ = std::chrono::steady_clock::now();
+}
+
+std::optional<std::chrono::duration<double>> NodeChannel::lag() const
+{
+    if (!lag_asked_) return lag_;
+    const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - *lag_asked_;
+    return lag_ ? std::max(*lag_, waited) : waited;
+}
+
 void NodeChannel::on_taken()
 {
     under_way_.reset();
@@ -214,6 +228,11 @@ void NodeChannel::on_taken()
 
 void NodeChannel::on_lost()
 {
+    // Answers come in order, and no handle was under way when the question went out.
+    if (const auto asked = std::exchange(lag_asked_, std::nullopt)) {
+        lag_ = std::chrono::steady_clock::now() - *asked;
+        return;
+    }
     if (!under_way_) return;
     Out again = std::move(*std::exchange(under_way_, std::nullopt));
     again.sent = 0;

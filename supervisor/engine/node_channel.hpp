@@ -75,6 +75,11 @@ public:
     void send(std::string line, std::shared_ptr<const ipc::UniqueFd> handle);
     /// A line for the app itself (`process.on('message')`): bun wants no mark before these.
     void send_plain(std::string line);
+    /// Asks the worker's event loop how long it takes to come round; `lag` tells later. Not while
+    /// something else is on its way to the worker, nor of bun, which may not know the question.
+    void measure_lag();
+    /// The last measured, or how long an answer is overdue if that is longer; empty: nothing yet.
+    [[nodiscard]] std::optional<std::chrono::duration<double>> lag() const;
     [[nodiscard]] bool ended() const { return ended_; }
     /// For Past::read. Traffic of the app that is still to go out is not in it.
     [[nodiscard]] nlohmann::json saved() const;
@@ -136,7 +141,9 @@ private:
     std::size_t unsent_bytes_ = 0;
     std::size_t answer_bytes_ = 0;                   ///< of those, what is no traffic of the app
     std::pair<std::size_t, std::size_t> told_{0, 0}; ///< what `changed` was called for last
-    std::optional<Out> under_way_;                   ///< the socket that is not acknowledged yet
+    std::optional<std::chrono::steady_clock::time_point> lag_asked_; ///< and not answered
+    std::optional<std::chrono::duration<double>> lag_;
+    std::optional<Out> under_way_; ///< the socket that is not acknowledged yet
     std::shared_ptr<int> alive_ = std::make_shared<int>(); ///< late completions look at it
 };
 

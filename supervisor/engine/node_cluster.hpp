@@ -99,6 +99,13 @@ public:
     /// some: those are closed, as those are that it does not want.
     [[nodiscard]] bool offer_connection(ipc::UniqueFd connected, std::uint16_t port = 0);
 
+    /// See NodeChannel.
+    void measure_lag() { channel_.measure_lag(); }
+    [[nodiscard]] std::optional<std::chrono::duration<double>> lag() const
+    {
+        return channel_.lag();
+    }
+
     [[nodiscard]] bool listens() const { return listened_; }
     /// It accepts from sockets alone that get no connections any more: the app's workers of the
     /// next generation have others. Answers their inodes; empty: it is not so.

@@ -146,7 +146,9 @@ void Reloads::advance(const RunPtr& run)
         run->rollout.slots[at] = SlotPhase::starting;
         start_slot(run, at);
     }
-    if (current(run) && finished(run->rollout)) finish(run, std::nullopt);
+    if (!current(run) || !finished(run->rollout)) return;
+    if (!run->order.goes_back) ++tallies_[run->order.name].done;
+    finish(run, std::nullopt);
 }
 
 void Reloads::go_live(const Run& run)
@@ -254,6 +256,7 @@ void Reloads::fail(const RunPtr& run, WaitFailure failure)
 {
     if (const Worker* worker = supervisor_.find(failure.id))
         tell(*run, *worker, "failed", failure.reason);
+    ++tallies_[run->order.name].failed;
     remove_successors(*run, "the reload failed");
     if (!roll_back(run, failure)) finish(run, std::move(failure));
 }
@@ -268,7 +271,9 @@ bool Reloads::roll_back(const RunPtr& run, const WaitFailure& failure)
                .cause = "the reload failed: back to what was declared before",
                .on_step = run->order.on_step,
                .on_done = [on_done = run->order.on_done,
-                           failure](const std::optional<WaitFailure>&) { on_done(failure); }};
+                           failure](const std::optional<WaitFailure>&) { on_done(failure); },
+               .key = 0,
+               .goes_back = true};
     for (std::size_t at = 0; at < run->slots.size(); ++at) {
         const auto& before = run->slots[at].before;
         const bool replaced = run->rollout.slots[at] == SlotPhase::leaving ||
@@ -326,6 +331,7 @@ void Reloads::cancel(const std::string& app_name, const std::string& cause)
     const auto found = runs_.find(app_name);
     if (found == runs_.end()) return;
     const RunPtr run = found->second;
+    ++tallies_[app_name].cancelled;
     remove_successors(*run, cause);
     finish(run, failure(run->order));
 }

@@ -58,7 +58,8 @@ public:
         std::string cause;
         OnStep on_step;
         OnDone on_done;
-        std::uint64_t key = 0; ///< of the one worker that is meant; 0: whoever has the id by then
+        std::uint64_t key = 0;  ///< of the one worker that is meant; 0: whoever has the id by then
+        bool goes_back = false; ///< after one that failed, and counted with it
     };
 
     /// What is under way or waits, as orders for what is left to be done.
@@ -69,6 +70,14 @@ public:
 
     /// A reload of the app is under way, or waits for its turn.
     [[nodiscard]] bool running(std::string_view app_name) const;
+    /// How the reloads of each app have ended since this daemon came up.
+    struct Tally {
+        std::uint64_t done = 0;      ///< every worker was replaced
+        std::uint64_t failed = 0;    ///< a new process did not get there, or it was aborted
+        std::uint64_t cancelled = 0; ///< something else was wanted of the app
+    };
+    [[nodiscard]] const std::map<std::string, Tally>& tallies() const { return tallies_; }
+
     /// Begins at once, or when the one under way is through.
     void start(Order order);
     /// `cause` says who wants something else of the app now. What has been replaced stays so.
@@ -128,6 +137,7 @@ private:
     std::map<std::string, std::deque<Order>, std::less<>> queued_;
     std::set<std::uint64_t> recycling_; ///< keys of the workers that are on the list already
     std::minstd_rand chance_;
+    std::map<std::string, Tally> tallies_; ///< by the app's name
 };
 
 } // namespace cluster::supervisor

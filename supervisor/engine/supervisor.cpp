@@ -187,11 +187,17 @@ Worker& Supervisor::add_successor(const Worker& worker, std::shared_ptr<const Ap
 Worker& Supervisor::promote(Worker& successor)
 {
     auto row = hidden_.extract(successor.key);
+    (void)usage(*workers_.at(successor.id));
     std::swap(workers_.at(successor.id), row.mapped());
     Worker& old = *row.mapped();
     row.key() = old.key;
     hidden_.insert(std::move(row));
     ++successor.life.restarts;
+    // Who counts goes on counting: to those that look it is the same worker.
+    successor.recent_restarts = old.recent_restarts;
+    successor.recent_restarts.add(around_.clock.wall_ms());
+    successor.exits_by = old.exits_by;
+    successor.cpu_before += old.cpu_before + old.cpu_seen;
     successor.incoming = false;
     sampler_.forget(successor.id);
     recorder_->row(successor);
@@ -248,6 +254,7 @@ void Supervisor::hold_back(Worker& worker, std::string why)
 void Supervisor::reset(Worker& worker)
 {
     worker.life = supervisor::reset(worker.life);
+    worker.recent_restarts = {};
     worker.created_at = around_.clock.now();
     worker.created_wall_ms = around_.clock.wall_ms();
     recorder_->row(worker);
@@ -264,6 +271,8 @@ void Supervisor::happen(Worker& worker, Event event, const Gone& gone)
 {
     const State before = worker.life.state;
     const Step next = step(worker.life, event, worker.spec(), gone);
+    if (next.next.restarts > worker.life.restarts)
+        worker.recent_restarts.add(around_.clock.wall_ms());
     worker.life = next.next;
     if (before != next.next.state) {
         worker.timer.cancel();
@@ -346,8 +355,21 @@ void Supervisor::remove(Worker& worker)
 Usage Supervisor::usage(const Worker& worker)
 {
     if (!worker.alive()) return {};
-    return sampler_.sample(worker.id, worker.pid, worker.start_time, around_.clock.now(),
-                           [&] { return strays(worker); });
+    const Usage now = sampler_.sample(worker.id, worker.pid, worker.start_time, around_.clock.now(),
+                                      [&] { return strays(worker); });
+    Worker* row = find_row(worker.key);
+    if (!row || now.tasks == 0) return now; // it ends just now, and is counted then
+    if (now.cpu_ticks < row->cpu_seen) {
+        row->cpu_before += row->cpu_seen - now.cpu_ticks;
+        recorder_->row(*row);
+    }
+    row->cpu_seen = now.cpu_ticks;
+    return now;
+}
+
+double Supervisor::cpu_time(const Worker& worker)
+{
+    return cpu_seconds(worker.cpu_before + worker.cpu_seen);
 }
 
 std::vector<pid_t> Supervisor::tree(const Worker& worker)

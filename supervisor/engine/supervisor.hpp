@@ -129,6 +129,8 @@ public:
 
     /// Figures of its tree, sampled now unless the last sample is fresh.
     Usage usage(const Worker& worker);
+    /// CPU time of its tree as of the last sample, over all its processes: never less than before.
+    [[nodiscard]] static double cpu_time(const Worker& worker);
     /// Pids of its live tree, its own process first; empty when that has gone.
     [[nodiscard]] std::vector<pid_t> tree(const Worker& worker);
     /// Who sees to each limit that the app of the worker declares.
@@ -251,6 +253,7 @@ private:
     void kill_tree(Worker& worker);
     void on_exit(Worker& worker);
     void record_exit(Worker& worker, const ipc::ExitStatus& status);
+    void count_last_ticks(Worker& worker);
     void settle_exit(Worker& worker);
     void sweep_later(Worker& worker);
     std::vector<pid_t> familiar() const;

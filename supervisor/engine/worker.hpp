@@ -5,7 +5,9 @@
 #include "ipc/base/clock.hpp"
 #include "ipc/base/unique_fd.hpp"
 #include "ipc/wire/app_spec.hpp"
+#include "supervisor/core/exit_reason.hpp"
 #include "supervisor/core/lifecycle.hpp"
+#include "supervisor/core/recent_count.hpp"
 #include "supervisor/engine/listener.hpp"
 #include "supervisor/engine/log_pump.hpp"
 #include "supervisor/engine/log_shipping.hpp"
@@ -82,6 +84,10 @@ struct WorkerRecord {
     std::string unready;      ///< why it is not ready though its time is up; "" it is not up
     std::optional<ipc::ExitStatus> last_status;
     std::vector<ExitRecord> exits;
+    ExitCounts exits_by{};        ///< all its ends since the row was made
+    RecentCount recent_restarts;  ///< as `life.restarts` counts them
+    std::uint64_t cpu_before = 0; ///< clock ticks of those of its tree that are gone
+    std::uint64_t cpu_seen = 0;   ///< clock ticks of those that are there, at the last look
     std::uint64_t err_since = 0;  ///< size of the error file when this process started
     bool incoming = false;        ///< of the generation that a reload brings in
     bool must_listen = false;     ///< Node: as its predecessor did, before it counts as ready

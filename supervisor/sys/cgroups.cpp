@@ -288,6 +288,19 @@ void remove_groups(ipc::System& system, const GroupFolders& folders)
     }
 }
 
+std::optional<std::uint64_t> group_memory(ipc::System& system, const GroupFolders& folders)
+{
+    for (const std::string& folder : folders) {
+        for (const char* file : {"/memory.current", "/memory.usage_in_bytes"}) { // v2, v1
+            const auto text = system.read_file(folder + file);
+            std::string_view rest = text ? std::string_view{*text} : "";
+            if (const auto bytes = ipc::parse_number<std::uint64_t>(ipc::next_word(rest)))
+                return bytes;
+        }
+    }
+    return std::nullopt;
+}
+
 GroupEvents group_events(ipc::System& system, const GroupFolders& folders)
 {
     GroupEvents events;

@@ -100,5 +100,8 @@ struct GroupEvents {
     std::uint64_t throttled_ms = 0; ///< time that cpu_max took from it
 };
 [[nodiscard]] GroupEvents group_events(ipc::System& system, const GroupFolders& folders);
+/// Bytes that the kernel counts for them, page cache included; empty where nobody counts.
+[[nodiscard]] std::optional<std::uint64_t> group_memory(ipc::System& system,
+                                                        const GroupFolders& folders);
 
 } // namespace cluster::supervisor

@@ -120,11 +120,13 @@ TcpSocket socket_in(const nlmsghdr& header)
         if (a->rta_type == INET_DIAG_INFO)
             std::memcpy(&info, RTA_DATA(a), std::min(RTA_PAYLOAD(a), sizeof info));
     info.tcpi_state = message.idiag_state; // of a half-open one there is no tcp_info
+    TcpFigures figures = figures_of(info, message.idiag_rqueue);
+    figures.send_queue = message.idiag_wqueue;
     return {.inode = message.idiag_inode,
             .family = message.idiag_family,
             .port = ntohs(message.id.idiag_sport),
             .id = message.id,
-            .figures = figures_of(info, message.idiag_rqueue)};
+            .figures = figures};
 }
 
 /// Calls `visit` with each message of one datagram.

@@ -45,6 +45,7 @@ enum class TcpState : std::uint8_t {
 struct TcpFigures {
     TcpState state = TcpState::gone;
     std::uint32_t receive_queue = 0; ///< bytes not read; of a listener: connections not accepted
+    std::uint32_t send_queue = 0;    ///< of a listener: how many may wait to be accepted
     std::uint32_t unsent = 0;        ///< bytes
     std::uint64_t received = 0;      ///< bytes, all time
     std::uint64_t sent = 0;          ///< bytes, all time, with the retransmitted ones

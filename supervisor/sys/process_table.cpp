@@ -269,6 +269,8 @@ std::optional<ProcessStat> parse_stat(std::string_view text)
     ProcessStat stat;
     std::uint64_t user = 0;
     std::uint64_t kernel = 0;
+    std::uint64_t waited_user = 0;
+    std::uint64_t waited_kernel = 0;
     std::uint64_t pages = 0;
     read(text.substr(0, open), stat.pid);
     read(numbered(4), stat.parent);
@@ -276,6 +278,8 @@ std::optional<ProcessStat> parse_stat(std::string_view text)
     read(numbered(6), stat.session);
     read(numbered(14), user);
     read(numbered(15), kernel);
+    read(numbered(16), waited_user);
+    read(numbered(17), waited_kernel);
     read(numbered(20), stat.threads);
     read(numbered(22), stat.start_time);
     read(numbered(24), pages);
@@ -284,6 +288,7 @@ std::optional<ProcessStat> parse_stat(std::string_view text)
     static const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     stat.state = fields.front().front();
     stat.cpu_ticks = user + kernel;
+    stat.waited_ticks = waited_user + waited_kernel;
     stat.resident_bytes = pages * page_bytes;
     return stat;
 }

@@ -22,8 +22,9 @@ struct ProcessStat {
     pid_t session = 0;
     char state = '?'; ///< R, S, D, T, Z …
     int threads = 1;
-    std::uint64_t start_time = 0; ///< ticks since boot: with the pid, the identity of a process
-    std::uint64_t cpu_ticks = 0;  ///< user + system of all its threads
+    std::uint64_t start_time = 0;   ///< ticks since boot: with the pid, the identity of a process
+    std::uint64_t cpu_ticks = 0;    ///< user + system of all its threads
+    std::uint64_t waited_ticks = 0; ///< the same of those below it that were waited for
     std::uint64_t resident_bytes = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
 
 namespace cluster::supervisor {
@@ -84,28 +85,50 @@ Usage Sampler::sample(int worker_id, pid_t pid, std::uint64_t start_time,
     }
     if (strays) add_strays(system_, tree, strays());
     Usage usage;
-    std::uint64_t ticks = 0;
     for (const ProcessStat& process : tree) {
         usage.memory += process.resident_bytes;
-        ticks += process.cpu_ticks;
+        // A child that has ended is in what its parent has waited for.
+        usage.cpu_ticks += process.cpu_ticks + process.waited_ticks;
         usage.tasks += process.threads;
     }
     if (same) {
-        // A child that has ended takes its ticks along: then we know no better than what is left.
-        const std::uint64_t used = ticks > last.cpu_ticks ? ticks - last.cpu_ticks : 0;
+        // One that nobody has waited for takes its ticks along: then we know no better than what
+        // is left.
+        const std::uint64_t before = last.usage.cpu_ticks;
+        const std::uint64_t used = usage.cpu_ticks > before ? usage.cpu_ticks - before : 0;
         usage.cpu = percent(static_cast<double>(used),
                             std::chrono::duration<double>(now - last.at).count());
     } else {
         const double born_s = static_cast<double>(start_time) / ticks_per_second();
-        usage.cpu = percent(static_cast<double>(ticks), uptime_s(system_) - born_s);
+        usage.cpu = percent(static_cast<double>(usage.cpu_ticks), uptime_s(system_) - born_s);
     }
-    last = {pid, start_time, now, ticks, usage};
+    last = {pid, start_time, now, usage};
     return usage;
 }
 
 void Sampler::forget(int worker_id)
 {
     last_.erase(worker_id);
+}
+
+double cpu_seconds(std::uint64_t ticks)
+{
+    return static_cast<double>(ticks) / ticks_per_second();
+}
+
+std::uint64_t proportional_memory(ipc::System& system, const std::vector<pid_t>& pids)
+{
+    std::uint64_t bytes = 0;
+    for (const pid_t pid : pids) {
+        const auto text = system.read_file("/proc/" + std::to_string(pid) + "/smaps_rollup");
+        if (!text) continue;
+        constexpr std::string_view kLabel = "\nPss:";
+        const std::size_t at = text->find(kLabel);
+        if (at == std::string::npos) continue;
+        std::string_view rest = std::string_view{*text}.substr(at + kLabel.size());
+        bytes += ipc::parse_number<std::uint64_t>(ipc::next_word(rest)).value_or(0) * 1024;
+    }
+    return bytes;
 }
 
 std::vector<pid_t> live_tree(ipc::System& system, pid_t pid, const std::vector<pid_t>& strays)

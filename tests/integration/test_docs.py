@@ -62,6 +62,9 @@ class Documents(ClusterTestCase):
     def test_containers(self):
         self.run_script("".join(TESTED.findall((ROOT / "docs/containers.md").read_text())))
 
+    def test_metrics(self):
+        self.run_script("".join(TESTED.findall((ROOT / "docs/metrics.md").read_text())))
+
     def test_the_protocol_by_hand(self):
         self.ctl("start", "sleep 1000", "--name", "nap")
         script = BLOCK.findall((ROOT / "docs/protocol.md").read_text())[-1]

@@ -233,7 +233,8 @@ class Examples(ClusterTestCase):
         folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
         self.assertEqual(folders, {"node-http", "node-cluster", "node-esm", "python", "python-http",
                                    "shell", "cpp-app", "java", "logging", *BUILDS,
-                                   "docker"})  # that one in test_container.py
+                                   "docker",      # that one in test_container.py
+                                   "monitoring"})  # test_metrics.py
 
     def test_each_example_is_listed(self):
         listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "examples/README.md").read_text(),

@@ -337,6 +337,36 @@ TEST_CASE_FIXTURE(Fixture, "node channel: a lost socket is sent again, three tim
     CHECK(hear().text == "two\n");
 }
 
+TEST_CASE_FIXTURE(Fixture, "node channel: the lag of the worker's loop is the time to its answer")
+{
+    CHECK(!channel->lag());
+    channel->measure_lag();
+    channel->measure_lag(); // one question at a time
+    CHECK(hear().text == node_lag_question());
+    const auto overdue = channel->lag();
+    REQUIRE(overdue);
+    CHECK(*channel->lag() >= *overdue); // grows until there is an answer
+    say(kLost);
+    REQUIRE(channel->lag());
+    CHECK(*channel->lag() == *channel->lag());
+    CHECK(messages.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "node channel: the answer about the lag is not one about a socket")
+{
+    channel->measure_lag();
+    const auto handle = some_handle();
+    channel->send("one\n", handle);
+    CHECK(hear().handles == 1);
+    say(kLost); // to the question; the socket is not sent again
+    CHECK(hear().text.empty());
+    CHECK(handle.use_count() == 2);
+    channel->measure_lag(); // not while a socket is under way
+    CHECK(hear().text.empty());
+    say(kTaken);
+    CHECK(handle.use_count() == 1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "node channel: sockets from the worker are closed and acknowledged")
 {
     channel->send("ours\n", some_handle()); // under way: the acknowledgement overtakes

@@ -23,21 +23,22 @@ struct FakeProcess {
     std::uint64_t kernel_ticks = 0;
     std::uint64_t pages = 0;
     std::string name = "app";
-    bool in_exec = false;       ///< between two programs
-    bool of_the_kernel = false; ///< a thread of it
-    int wait_status = 0;        ///< of a zombie
+    bool in_exec = false;           ///< between two programs
+    bool of_the_kernel = false;     ///< a thread of it
+    int wait_status = 0;            ///< of a zombie
+    std::uint64_t waited_ticks = 0; ///< of children that it has waited for
 };
 
 inline std::string stat_text(const FakeProcess& p)
 {
     return fmt::format(
-        "{} ({}) {} {} {} {} 0 -1 {} 1 2 3 4 {} {} 77 88 20 0 {} 0 {} 99999 {} "
+        "{} ({}) {} {} {} {} 0 -1 {} 1 2 3 4 {} {} {} 0 20 0 {} 0 {} 99999 {} "
         "18446744073709551615 1 1 0 0 0 0 0 4096 81922 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 {} "
         "{} {}\n",
         p.pid, p.name, p.state, p.parent, p.group ? p.group : p.pid, p.session ? p.session : p.pid,
-        p.of_the_kernel ? 2129984 : 4194560, p.user_ticks, p.kernel_ticks, p.threads, p.start_time,
-        p.pages, p.in_exec || p.of_the_kernel ? 0 : 4000, p.in_exec || p.of_the_kernel ? 0 : 5000,
-        p.wait_status);
+        p.of_the_kernel ? 2129984 : 4194560, p.user_ticks, p.kernel_ticks, p.waited_ticks,
+        p.threads, p.start_time, p.pages, p.in_exec || p.of_the_kernel ? 0 : 4000,
+        p.in_exec || p.of_the_kernel ? 0 : 5000, p.wait_status);
 }
 
 /// Adds the process, an empty list of children, and itself to its parent's list.

@@ -77,6 +77,30 @@ TEST_CASE("sampler: a child that has ended does not make the CPU negative")
     CHECK(usage.memory == 10 * kPage);
 }
 
+TEST_CASE("sampler: a child that was waited for is still counted")
+{
+    ScriptedSystem system = machine(100, 150);
+    Sampler sampler{system};
+    CHECK(sampler.sample(0, 100, 1000, 5s).cpu_ticks == 250);
+    remove_process(system, 101);
+    system.files["/proc/100/stat"] =
+        stat_text({.pid = 100, .user_ticks = 110, .pages = 10, .waited_ticks = 240});
+    const Usage usage = sampler.sample(0, 100, 1000, 6s);
+    CHECK(usage.cpu_ticks == 350);
+    CHECK(usage.cpu == doctest::Approx(100)); // 1 s within one, though only one process is left
+}
+
+TEST_CASE("sampler: proportional memory is added up over what may be read")
+{
+    ScriptedSystem system;
+    system.files["/proc/1/smaps_rollup"] =
+        "5566-7788 ---p 0 0 0 [rollup]\nRss: 900 kB\nPss: 10 kB\n"
+        "Pss_Dirty: 4 kB\n";
+    system.files["/proc/3/smaps_rollup"] = "[rollup]\nPss:          7 kB\n";
+    CHECK(proportional_memory(system, {1, 2, 3}) == 17 * 1024);
+    CHECK(proportional_memory(system, {}) == 0);
+}
+
 TEST_CASE("sampler: a new process of the worker begins anew")
 {
     ScriptedSystem system = machine(500, 0);
