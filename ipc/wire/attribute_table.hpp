@@ -25,6 +25,7 @@ struct Draft {
     std::string name_prefix;
     bool append_env_to_name = false;
     bool disable_logs = false;
+    bool time = false;
     std::optional<std::uint64_t> port;
 };
 
@@ -62,6 +63,10 @@ enum class Type {
     reload_policy,
     cpus,
     rlimits,
+    log_file,
+    date_format,
+    log_type,
+    log_on_full,
     any,
 };
 

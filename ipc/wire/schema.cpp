@@ -237,6 +237,14 @@ Json form(const Attribute& a)
                        matching("^[0-9]+(\\.[0-9]+)?%?$")});
     case Type::rlimits:
         return rlimits_schema();
+    case Type::log_file:
+        return either({boolean(), text()});
+    case Type::date_format:
+        return either({{{"const", false}}, {{"type", "string"}, {"maxLength", 200}}});
+    case Type::log_type:
+        return {{"enum", {"raw", "json"}}};
+    case Type::log_on_full:
+        return {{"enum", {"drop", "block", "spill"}}};
     case Type::any:
         return Json::object();
     }

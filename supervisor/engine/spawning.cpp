@@ -65,9 +65,44 @@ void Supervisor::name_files(Worker& worker)
     };
     worker.out_path = log(spec.out_file, "out");
     worker.err_path = log(spec.error_file, "error");
+    worker.log_path.clear();
+    if (spec.log_file)
+        worker.log_path =
+            log(spec.log_file->empty() ? fmt::format("{}/{}.log", around_.paths.logs, name)
+                                       : *spec.log_file,
+                "");
     worker.pid_path = spec.pid_file.empty()
                           ? fmt::format("{}/{}-{}.pid", around_.paths.pids, name, worker.id)
                           : with_number(spec.pid_file, worker.id, ".pid");
+}
+
+LogPlan Worker::log_plan(StreamKind kind) const
+{
+    const bool is_out = kind == StreamKind::out;
+    return {.path = is_out ? out_path : err_path,
+            .combined = log_path,
+            .style = {.date_format = spec().log_date_format,
+                      .json = spec().log_type == ipc::LogType::json,
+                      .error = !is_out,
+                      .process_id = id,
+                      .app_name = spec().name},
+            .on_full = spec().log_on_full};
+}
+
+LogFigures log_figures(const Worker& worker)
+{
+    LogFigures all;
+    for (const LogStream* stream : {worker.out.get(), worker.err.get()}) {
+        if (!stream) continue;
+        const LogFigures one = stream->figures();
+        all.bytes += one.bytes;
+        all.lost_bytes += one.lost_bytes;
+        all.lost_lines += one.lost_lines;
+        if (one.trouble.empty()) continue;
+        all.trouble = one.trouble;
+        all.trouble_since = one.trouble_since;
+    }
+    return all;
 }
 
 WorkerIdentity Supervisor::identity_of(const Worker& worker) const
@@ -167,16 +202,17 @@ ipc::Result<void> Supervisor::prepare_streams(Worker& worker,
     }
     const std::pair<uid_t, gid_t> owner =
         identity ? std::pair{identity->uid, identity->gid} : std::pair{::geteuid(), ::getegid()};
-    const auto prepare = [&](std::unique_ptr<LogStream>& stream, StreamKind kind,
-                             const std::string& path) -> ipc::Result<void> {
-        if (stream && stream->path() == path) return {};
-        auto opened = logs_.open(worker.id, kind, path, owner);
+    const auto prepare = [&](std::unique_ptr<LogStream>& stream,
+                             StreamKind kind) -> ipc::Result<void> {
+        LogPlan plan = worker.log_plan(kind);
+        if (stream && stream->plan() == plan) return {};
+        auto opened = logs_.open(worker.id, kind, std::move(plan), owner);
         if (!opened) return std::unexpected(opened.error());
         stream = std::move(*opened);
         return {};
     };
-    if (auto out = prepare(worker.out, StreamKind::out, worker.out_path); !out) return out;
-    return prepare(worker.err, StreamKind::err, worker.err_path);
+    if (auto out = prepare(worker.out, StreamKind::out); !out) return out;
+    return prepare(worker.err, StreamKind::err);
 }
 
 LaunchPlan Supervisor::plan_launch(const Worker& worker,

@@ -61,6 +61,7 @@ Supervisor::Supervisor(Surroundings around)
                                                     .own_group = around_.own_cgroup}},
       limits_timer_{around_.loop}
 {
+    logs_.set_spill_folder(around_.paths.home + "/spill");
 }
 
 Supervisor::~Supervisor() = default;

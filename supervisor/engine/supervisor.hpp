@@ -140,6 +140,7 @@ public:
     [[nodiscard]] std::vector<std::string> last_errors(const Worker& worker);
 
     LogPump& logs() { return logs_; }
+    const LogPump& logs() const { return logs_; }
     const ipc::Clock& clock() const { return around_.clock; }
     ipc::System& system() const { return around_.system; }
     [[nodiscard]] const std::string& home() const { return around_.paths.home; }
