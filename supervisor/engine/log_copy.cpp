@@ -34,7 +34,8 @@ void LogPump::need_stage(const LogPlan& plan)
 Result<void> LogPump::adopt_stage(std::uint64_t inode, KeptFds& kept)
 {
     ipc::UniqueFd memory = kept.take(inode);
-    if (!memory) return {}; // both daemons were killed
+    stage_lost_ = inode != 0 && !memory; // both daemons were killed
+    if (!memory) return {};
     auto stage = LogStage::adopt(system_, keeper_, std::move(memory), kept);
     if (!stage) return std::unexpected(stage.error());
     stage_ = std::move(*stage);

@@ -128,7 +128,8 @@ Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind, L
     for (const LogStream::Target& target : stream->targets_) {
         // Whose line it is that stands open at the end is known only where nobody else writes.
         LogSink& sink = *target.sink;
-        sink.writer = sink.streams == 1 ? stream.get() : nullptr;
+        const bool known = sink.streams == 1 && (stream->spliced() || !stage_lost_);
+        sink.writer = known ? stream.get() : nullptr;
     }
     watch(*stream);
     if (stream->in_trouble()) watch_trouble(); // it has spilled

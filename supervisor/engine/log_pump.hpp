@@ -260,8 +260,9 @@ private:
     ipc::Pipe peek_;      ///< made when a shared sink first needs to look without consuming
     std::unique_ptr<char[]> buffer_;  ///< kPipeBytes, made when first needed
     std::unique_ptr<LogStage> stage_; ///< made for the first stream that is copied or spills
-    std::string text_; ///< formed lines of one batch, behind room for a newline and a head
-    std::string head_; ///< of these lines
+    bool stage_lost_ = false; ///< a batch of the daemon before us may be written in part, or again
+    std::string text_;        ///< formed lines of one batch, behind room for a newline and a head
+    std::string head_;        ///< of these lines
     std::string spill_folder_;
     boost::asio::steady_timer trouble_timer_; ///< armed while a stream is in trouble
     bool trouble_watched_ = false;
