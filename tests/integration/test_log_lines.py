@@ -12,9 +12,9 @@ from test_logs import Printing, numbered
 
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: ")
 
-# Numbered lines at full speed on both streams until `stop` is there; then `count` says how many.
+# Numbered lines on both streams until `stop` is there; then `count` says how many.
 COUNTS = """
-import os, signal
+import os, signal, time
 name = os.environ["name"]
 n = 0
 while not os.path.exists("stop"):
@@ -22,6 +22,7 @@ while not os.path.exists("stop"):
     os.write(1, lines)
     os.write(2, lines)
     n += 200
+    time.sleep(0.006)
 with open(name + ".tmp", "w") as file:
     file.write(str(n))
 os.rename(name + ".tmp", name + ".count")
@@ -37,8 +38,10 @@ class Lines(Printing):
         return self.home / "logs" / f"{name}.log"
 
     def test_time_puts_a_date_before_each_line_and_completes_what_a_dead_worker_left(self):
-        self.start("os.write(1, b'one\\ntwo\\nha')\nos.write(1, b'lf')\nos._exit(0)\n", time=True,
-                   max_restarts=2)
+        script = self.dir / "half.sh"
+        script.write_text("printf 'one\\ntwo\\nha'\nprintf lf\n")
+        app = {"name": "api", "script": str(script), "time": True, "max_restarts": 2}
+        self.ctl("start", self.ecosystem(app), "--no-wait")
         wait_for(lambda: self.row()["status"] == "errored", what="errored")
         lines = self.lines("out")
         self.assertTrue(all(DATE.match(line) for line in lines), lines)
