@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 
+from log_cases import logs
 from report import Row, Samples
 from serving_cases import node
 from setting import SLEEP, TRUE, context_switches, cpu_seconds, pss_kib, timed_spawn
@@ -197,4 +198,4 @@ def killing(setting):
 
 
 CASES = {"memory": memory, "reading": reading, "starting": starting, "respawn": respawn,
-         "rest": rest, "storm": storm, "killing": killing, "node": node}
+         "rest": rest, "storm": storm, "killing": killing, "logs": logs, "node": node}

@@ -31,7 +31,7 @@ class Setting:
         try:
             for name in ("clusterctl", "clusterd"):
                 shutil.copy2(pathlib.Path(programs) / name, self.dir / name)
-            for name in ("spawn_loop", "stamp"):
+            for name in ("spawn_loop", "stamp", "noise"):
                 self._compile(name)
         except BaseException:
             shutil.rmtree(self.dir, ignore_errors=True)

@@ -17,12 +17,13 @@ using nlohmann::json;
 
 /// What an option's words become.
 enum class Kind {
-    text,    ///< one string
-    number,  ///< a whole number as such, anything else as a string ("max", "5s", "300M")
-    texts,   ///< one string per use
-    numbers, ///< whole numbers, several per use
-    on,      ///< true
-    off,     ///< false
+    text,       ///< one string
+    number,     ///< a whole number as such, anything else as a string ("max", "5s", "300M")
+    texts,      ///< one string per use
+    numbers,    ///< whole numbers, several per use
+    path_or_on, ///< one string, or true without one
+    on,         ///< true
+    off,        ///< false
 };
 
 struct AppOption {
@@ -40,7 +41,11 @@ constexpr AppOption kOptions[] = {
     {"--interpreter-args,--node-args", "interpreter_args", Kind::text, "Arguments for the interpreter"},
     {"-o,--output", "out_file", Kind::text, "File for stdout"},
     {"-e,--error", "error_file", Kind::text, "File for stderr"},
-    {"-l,--log", "log_file", Kind::text, "File for both"},
+    {"-l,--log", "log_file", Kind::path_or_on, "One more file, for both; logs/<name>.log without a path"},
+    {"--time", "time", Kind::on, "Put the date before each line"},
+    {"--log-date-format", "log_date_format", Kind::text, "Put a date like this before each line: 'YYYY-MM-DD HH:mm:ss'"},
+    {"--log-type", "log_type", Kind::text, "'json': an object for each line"},
+    {"--log-on-full", "log_on_full", Kind::text, "On a full disk: 'drop', 'block' or 'spill'"},
     {"--merge-logs", "merge_logs", Kind::on, "All instances write to the same files"},
     {"--disable-logs", "disable_logs", Kind::on, "Write no log files"},
     {"--namespace", "namespace", Kind::text, "Group to start, stop and list it with"},
@@ -73,8 +78,7 @@ constexpr AppOption kOptions[] = {
 
 constexpr std::array kUnsupported{
     "--watch", "--ignore-watch", "--watch-delay", "--ext", "--fresh", "--daemon", "--container", "--dist",
-    "--image-name", "--node-version", "--dockerdaemon", "-x", "--execute-command", "--log-type",
-    "--log-date-format", "--time", "-c", "--cron", "--cron-restart", "--parallel", "--no-vizion", "--no-pmx", "--no-automation",
+    "--image-name", "--node-version", "--dockerdaemon", "-x", "--execute-command", "-c", "--cron", "--cron-restart", "--parallel", "--no-vizion", "--no-pmx", "--no-automation",
     "--source-map-support", "--disable-source-map-support", "--trace", "--disable-trace", "--v8",
     "--event-loop-inspector", "--deep-monitoring", "-w", "--write", "--attach",
 };
@@ -96,6 +100,8 @@ json value_of(Kind kind, const std::vector<std::string>& words)
     switch (kind) {
     case Kind::text:
         return words.back();
+    case Kind::path_or_on:
+        return words.back().empty() ? json(true) : json(words.back());
     case Kind::number:
         return number_or_text(words.back());
     case Kind::texts:
@@ -141,11 +147,14 @@ void AppOptions::add_to(CLI::App& parser)
         CLI::Option* option = parser.add_option(row.names, values_[at], row.help)->group("App");
         if (row.kind == Kind::numbers)
             option->delimiter(',');
+        else if (row.kind == Kind::path_or_on)
+            option->expected(0, 1)->type_name("[PATH]");
         else
             // Else an option that fills a vector would swallow the target that follows its value.
             option->expected(1)->allow_extra_args(false)->type_name(
                 row.kind == Kind::number ? "VALUE" : "TEXT");
-        option->multi_option_policy(row.kind == Kind::text || row.kind == Kind::number
+        option->multi_option_policy(row.kind == Kind::text || row.kind == Kind::number ||
+                                            row.kind == Kind::path_or_on
                                         ? CLI::MultiOptionPolicy::TakeLast
                                         : CLI::MultiOptionPolicy::TakeAll);
     }

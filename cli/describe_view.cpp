@@ -150,12 +150,32 @@ void add_sinks(KeyValueTable& table, const json& process)
     }
 }
 
+/// Only when there is something to say.
+void add_log_trouble(KeyValueTable& table, const json& process)
+{
+    const auto logs = process.find("logs");
+    if (logs == process.end() || !logs->is_object()) return;
+    if (const auto lost = member_number(*logs, "lost_bytes"); lost > 0)
+        table.add("log lines lost",
+                  fmt::format("{} ({})", member_number(*logs, "lost_lines"),
+                              bytes_text(*logs, "lost_bytes")),
+                  Colour::yellow);
+    const std::string trouble = member_text(*logs, "trouble");
+    if (!trouble.empty())
+        table.add("log trouble",
+                  fmt::format("{} (since {})", trouble,
+                              format_time(member_number(*logs, "trouble_since"))),
+                  Colour::red);
+}
+
 void add_program(KeyValueTable& table, const json& process)
 {
     table.add("script path", member_text(process, "script"));
     table.add("script args", list_text(process, "args"));
     table.add("error log path", member_text(process, "error_file"));
     table.add("out log path", member_text(process, "out_file"));
+    table.add("combined log path", member_text(process, "log_file"));
+    add_log_trouble(table, process);
     add_sinks(table, process);
     table.add("log fault", member_text(process, "log_fault"), Colour::yellow);
     table.add("pid path", member_text(process, "pid_file"));

@@ -34,6 +34,8 @@ public:
         if (can_look && resolve_script() && resolve_interpreter()) choose_exec_mode();
         for (std::string* path : {&spec_.out_file, &spec_.error_file, &spec_.pid_file})
             if (!path->empty()) *path = absolute(*path, spec_.cwd);
+        if (!spec_.log_file.value_or("").empty())
+            spec_.log_file = absolute(*spec_.log_file, spec_.cwd);
     }
 
     void error(std::string attribute, std::string message)

@@ -184,7 +184,7 @@ int Starter::restart(const Words& targets)
 /// The daemon knows nothing of our working directory.
 json Starter::absolute_paths(json attributes)
 {
-    for (const char* name : {"cwd", "out_file", "error_file", "pid_file"}) {
+    for (const char* name : {"cwd", "out_file", "error_file", "log_file", "pid_file"}) {
         const auto path = attributes.find(name);
         if (path != attributes.end() && path->is_string())
             *path = absolute_path(path->get<std::string>(), current_folder(), files().environment);

@@ -77,6 +77,11 @@ Result<void> LinuxSystem::ftruncate(int fd, off_t size)
     return done(again([&] { return ::ftruncate(fd, size); }), "ftruncate");
 }
 
+Result<void> LinuxSystem::reserve(int fd, off_t at, off_t size)
+{
+    return done(again([&] { return ::fallocate(fd, FALLOC_FL_KEEP_SIZE, at, size); }), "fallocate");
+}
+
 Result<void> LinuxSystem::rename(const std::string& from, const std::string& to)
 {
     return done(::rename(from.c_str(), to.c_str()), "rename " + from + " to " + to);

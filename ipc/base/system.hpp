@@ -46,6 +46,9 @@ public:
     virtual Result<void> fchown(int fd, uid_t uid, gid_t gid) = 0;
     virtual Result<void> fsync(int fd) = 0;
     virtual Result<void> ftruncate(int fd, off_t size) = 0;
+    /// Takes room on the disk for `size` bytes from `at` on, beyond the end too, without making the
+    /// file longer (man 2 fallocate, FALLOC_FL_KEEP_SIZE).
+    virtual Result<void> reserve(int fd, off_t at, off_t size) = 0;
     virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
     /// A file that is not there is no error.
     virtual Result<void> unlink(const std::string& path) = 0;
@@ -98,6 +101,7 @@ public:
     Result<void> fchown(int fd, uid_t uid, gid_t gid) override;
     Result<void> fsync(int fd) override;
     Result<void> ftruncate(int fd, off_t size) override;
+    Result<void> reserve(int fd, off_t at, off_t size) override;
     Result<void> rename(const std::string& from, const std::string& to) override;
     Result<void> unlink(const std::string& path) override;
     Result<void> make_directories(const std::string& path, mode_t mode) override;

@@ -104,6 +104,19 @@ struct Rotation {
     }
 };
 
+/// What a line in a log file looks like.
+enum class LogType {
+    raw,  ///< as the worker wrote it, perhaps with a date before it
+    json, ///< an object
+};
+
+/// What becomes of output while its file cannot be written.
+enum class LogOnFull {
+    drop,  ///< it is lost and counted
+    block, ///< it stays in the pipe; a worker that writes more than that takes waits
+    spill, ///< it goes to $CLUSTER_HOME/spill until the file can be written again
+};
+
 /// man 2 getrlimit. kNoLimit is RLIM_INFINITY.
 struct Rlimit {
     std::uint64_t soft = 0;
@@ -176,8 +189,12 @@ struct AppSpec {
     ReloadPolicy reload;
 
     // Its files; "" is the default below $CLUSTER_HOME. Absolute once resolved.
-    std::string out_file;               ///< "/dev/null" keeps nothing
-    std::string error_file;             ///< as out_file
+    std::string out_file;                ///< "/dev/null" keeps nothing
+    std::string error_file;              ///< as out_file
+    std::optional<std::string> log_file; ///< one more for both streams; "" logs/<name>.log
+    std::string log_date_format;         ///< dayjs's tokens, of the date before each line; "" none
+    LogType log_type = LogType::raw;
+    LogOnFull log_on_full = LogOnFull::drop;
     std::vector<std::string> log_sinks; ///< each as parse_sink reads it
     std::string pid_file;
     std::optional<bool> merge_logs; ///< absent: true exactly when `instances` is absent (PM2)

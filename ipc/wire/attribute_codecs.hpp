@@ -185,6 +185,34 @@ struct LogRotationRule {
     static nlohmann::json write(const Rotation& value);
 };
 
+// Log lines (log_codecs.cpp).
+
+/// A path, or true for the default one, which is "". False and NULL: none.
+struct CombinedLog {
+    static constexpr Type type = Type::log_file;
+    static Verdict read(const nlohmann::json& value, std::optional<std::string>& into,
+                        const Attribute&);
+    static nlohmann::json write(const std::optional<std::string>& value);
+};
+
+struct DatePattern {
+    static constexpr Type type = Type::date_format;
+    static Verdict read(const nlohmann::json& value, std::string& into, const Attribute&);
+    static nlohmann::json write(const std::string& value) { return value; }
+};
+
+struct LogKind {
+    static constexpr Type type = Type::log_type;
+    static Verdict read(const nlohmann::json& value, LogType& into, const Attribute&);
+    static nlohmann::json write(LogType value);
+};
+
+struct FullPolicy {
+    static constexpr Type type = Type::log_on_full;
+    static Verdict read(const nlohmann::json& value, LogOnFull& into, const Attribute&);
+    static nlohmann::json write(LogOnFull value);
+};
+
 /// Whole numbers as JavaScript means them: 3, 3.0 and "3".
 std::optional<std::int64_t> whole_between(const nlohmann::json& value, std::int64_t min,
                                           std::int64_t max);

@@ -131,6 +131,16 @@ constexpr Attribute kAttributes[] = {
      "Where standard output goes, relative to `cwd`; `NULL` or `/dev/null` for nowhere. By default `logs/<name>-out.log` in `$CLUSTER_HOME`."},
     {"error_file", {"error", "err", "err_file", "err_log"}, via<LogPath, &AppSpec::error_file>, "", files, restart,
      "Where standard error goes; as `out_file`. By default `logs/<name>-error.log`."},
+    {"log_file", {"log"}, via<CombinedLog, &AppSpec::log_file>, "", files, restart,
+     "One more file, with the lines of both streams; relative to `cwd`, or `true` for `logs/<name>.log`. Not kept by default."},
+    {"log_date_format", {}, via<DatePattern, &AppSpec::log_date_format>, R"("")", files, restart,
+     "A date before each line, such as `YYYY-MM-DD HH:mm:ss.SSS Z`: `YYYY YY M MM MMM MMMM D DD d dd ddd dddd H HH h hh m mm s ss SSS Z ZZ A a`, text in `[]` as it is."},
+    {"time", {}, shaping<Flag, &Draft::time>, "false", files, restart,
+     "The same as `log_date_format: \"YYYY-MM-DDTHH:mm:ss\"`."},
+    {"log_type", {}, via<LogKind, &AppSpec::log_type>, R"("raw")", files, restart,
+     "`json` makes an object of each line: `message`, `timestamp` (ISO 8601, or by `log_date_format`), `type` (`out` or `err`), `process_id`, `app_name`. `raw` leaves lines as they are."},
+    {"log_on_full", {}, via<FullPolicy, &AppSpec::log_on_full>, R"("drop")", files, restart,
+     "What becomes of output while its file cannot be written, on a full disk for one. `drop`: it is lost, counted, and the log says so later. `block`: nothing is lost, a worker that goes on writing waits. `spill`: it goes to `spill` in `$CLUSTER_HOME`, up to 64 MB, and is brought back in order."},
     {"disable_logs", {}, shaping<Flag, &Draft::disable_logs>, "false", files, restart,
      "Keeps no output at all."},
     {"merge_logs", {"combine_logs"}, via<Flag, &AppSpec::merge_logs>, "", files, restart,
@@ -148,10 +158,6 @@ constexpr Attribute kAttributes[] = {
     {"watch_options", {}, kIgnored, "{}", other, restart, "Details of `watch`.", 0, 0, accepted},
     {"cron_restart", {"cron"}, kIgnored, "", other, restart, "Restart by the clock.", 0, 0, accepted},
     {"kill_retry_time", {}, kIgnored, "100", other, restart, "How often PM2 looks whether a process has ended.", 0, 0, accepted},
-    {"log_file", {"log"}, kIgnored, "", other, restart, "One more file with all output.", 0, 0, accepted},
-    {"log_type", {}, kIgnored, "", other, restart, "Log lines as JSON.", 0, 0, accepted},
-    {"log_date_format", {}, kIgnored, "", other, restart, "Date before each log line.", 0, 0, accepted},
-    {"time", {}, kIgnored, "false", other, restart, "Date before each log line.", 0, 0, accepted},
     {"force", {}, kIgnored, "false", other, restart, "Start a script a second time.", 0, 0, accepted},
     {"write", {}, kIgnored, "false", other, restart, "Write the configuration to a file.", 0, 0, accepted},
     {"execute_command", {}, kIgnored, "false", other, restart, "PM2's older word for `exec_mode: fork`.", 0, 0, accepted},
@@ -288,6 +294,14 @@ std::string allowed(const Attribute& attribute)
         return "an object of limits such as {\"nofile\": 65536}";
     case Type::sinks:
         return "an array of sinks such as [\"journald\", \"tcp://127.0.0.1:5170\"]";
+    case Type::log_file:
+        return "a file name, or true for logs/<name>.log";
+    case Type::date_format:
+        return "a date format such as \"YYYY-MM-DD HH:mm:ss\", of at most 200 bytes in one line";
+    case Type::log_type:
+        return "\"raw\" or \"json\"";
+    case Type::log_on_full:
+        return "\"drop\", \"block\" or \"spill\"";
     case Type::any:
         return "anything";
     }

@@ -27,6 +27,7 @@ struct Draft {
     std::string name_prefix;
     bool append_env_to_name = false;
     bool disable_logs = false;
+    bool time = false;
     std::optional<std::uint64_t> port;
 };
 
@@ -66,6 +67,10 @@ enum class Type {
     cpus,
     rlimits,
     sinks,
+    log_file,
+    date_format,
+    log_type,
+    log_on_full,
     any,
 };
 

@@ -141,7 +141,11 @@ private:
     void finish()
     {
         AppSpec& spec = draft_.spec;
-        if (draft_.disable_logs) spec.out_file = spec.error_file = "/dev/null";
+        if (draft_.disable_logs) {
+            spec.out_file = spec.error_file = "/dev/null";
+            spec.log_file.reset();
+        }
+        if (draft_.time) spec.log_date_format = "YYYY-MM-DDTHH:mm:ss"; // PM2: it wins
         if (spec.script.empty()) {
             const bool given = std::ranges::any_of(
                 given_, [](const auto& entry) { return entry.first->name == "script"; });

@@ -256,6 +256,14 @@ Json form(const Attribute& a)
             "^(stdout|journald|syslog|syslog:/.+|(syslog|syslog\\+tcp|tcp)://.+:[0-9]+|unix:/.+)$");
         return either({sink, {{"type", "array"}, {"items", sink}}});
     }
+    case Type::log_file:
+        return either({boolean(), text()});
+    case Type::date_format:
+        return either({{{"const", false}}, {{"type", "string"}, {"maxLength", 200}}});
+    case Type::log_type:
+        return {{"enum", {"raw", "json"}}};
+    case Type::log_on_full:
+        return {{"enum", {"drop", "block", "spill"}}};
     case Type::any:
         return Json::object();
     }

@@ -115,7 +115,11 @@ void Control::restore(GuardianLink::HandedOver handed)
         find_kept(*state, unseen, handed.fds);
     }
     const Apps apps = declare_saved(*state, handed.fds);
+    LogPump& logs = supervisor_.logs();
+    if (auto stage = logs.adopt_stage(state->log_stage, handed.fds); !stage)
+        log_.error("logs: " + stage.error().text() + ": some lines may be there twice");
     adopt_rows(*state, apps, handed.fds, unseen);
+    logs.settle_stage();
     supervisor_.set_next_id(std::max(state->next_id, supervisor_.next_id()));
     for (const auto& [inode, fd] : handed.fds.rest())
         shut_listener(fd.get()); // it must not stay in its group; harmless for anything else

@@ -57,7 +57,12 @@ constexpr Metric kMetrics[] = {
     {"cluster_worker_restarts_total", counter, "Restarts and reloads of the worker, as list shows them."},
     {"cluster_worker_unstable_restarts", gauge, "Quick ends in a row that count towards max_restarts."},
     {"cluster_worker_exits_total", counter, "Ends of the worker's process by reason: success, failure, signal, limit, asked, unknown."},
-    {"cluster_worker_log_lost_bytes_total", counter, "Bytes of output that could not be written to the log."},
+    {"cluster_worker_log_bytes_total", counter, "Bytes of output of the worker, since the manager came up."},
+    {"cluster_worker_log_lost_bytes_total", counter, "Bytes of output that could not be written to the log, since the manager came up."},
+    {"cluster_worker_log_lost_lines_total", counter, "Lines of output that could not be written to the log, since the manager came up."},
+    {"cluster_log_sink_lines_total", counter, "Lines that the receiver behind a sink of log_sinks has taken, since the manager came up."},
+    {"cluster_log_sink_lost_lines_total", counter, "Lines that a sink of log_sinks has lost, since the manager came up."},
+    {"cluster_log_sink_connected", gauge, "1 while the sink of log_sinks takes lines."},
 };
 // clang-format on
 
@@ -99,7 +104,7 @@ public:
         static constexpr void (Scrape::* kSteps[])(Exposition&) = {
             &Scrape::daemon_processes, &Scrape::daemon_counts, &Scrape::apps,
             &Scrape::connections,      &Scrape::accept_queues, &Scrape::worker_states,
-            &Scrape::worker_resources, &Scrape::worker_ends,   &Scrape::worker_logs};
+            &Scrape::worker_resources, &Scrape::worker_ends,   &Scrape::worker_logs, &Scrape::log_sinks};
         Exposition to{out};
         (this->*kSteps[step_])(to);
         return ++step_ < std::size(kSteps);
@@ -318,10 +323,30 @@ private:
 
     void worker_logs(Exposition& to)
     {
-        each(to, "cluster_worker_log_lost_bytes_total", [&](const WorkerFigures& w) {
-            for (const LogFigures& log : w.logs)
-                to.sample(w.labels.with("stream", log.stream), log.lost_bytes);
-        });
+        const auto count = [&](std::string_view name, std::uint64_t LogFigures::* figure) {
+            each(to, name, [&](const WorkerFigures& w) {
+                for (const StreamFigures& of : w.logs)
+                    to.sample(w.labels.with("stream", of.stream), of.log.*figure);
+            });
+        };
+        count("cluster_worker_log_bytes_total", &LogFigures::bytes);
+        count("cluster_worker_log_lost_bytes_total", &LogFigures::lost_bytes);
+        count("cluster_worker_log_lost_lines_total", &LogFigures::lost_lines);
+    }
+
+    void log_sinks(Exposition& to)
+    {
+        const auto sinks = supervisor_.shipping().figures();
+        const auto each_sink = [&](std::string_view name, auto figure) {
+            to.begin(metric(name));
+            for (const auto& [sink, figures] : sinks)
+                to.sample(Labels{{"sink", sink}}, figure(figures));
+        };
+        using Figures = SinkConnection::Figures;
+        each_sink("cluster_log_sink_lines_total", [](const Figures& of) { return of.sent; });
+        each_sink("cluster_log_sink_lost_lines_total", [](const Figures& of) { return of.lost; });
+        each_sink("cluster_log_sink_connected",
+                  [](const Figures& of) { return std::uint64_t{of.connected}; });
     }
 
     Supervisor& supervisor_;

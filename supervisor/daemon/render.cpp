@@ -101,50 +101,19 @@ json exits_json(const Worker& worker)
 /// The keys of pm2_env that are not copies of environment variables.
 bool is_pm2_key(std::string_view name)
 {
-    static constexpr std::string_view keys[] = {"args",
-                                                "autorestart",
-                                                "autostart",
-                                                "created_at",
-                                                "env",
-                                                "exec_interpreter",
-                                                "exec_mode",
-                                                "exit_code",
-                                                "filter_env",
-                                                "instance_var",
-                                                "instances",
-                                                "kill_retry_time",
-                                                "kill_timeout",
-                                                "km_link",
-                                                "max_memory_restart",
-                                                "merge_logs",
-                                                "name",
-                                                "namespace",
-                                                "node_args",
-                                                "node_version",
-                                                "pm_cwd",
-                                                "pm_err_log_path",
-                                                "pm_exec_path",
-                                                "pm_id",
-                                                "pm_out_log_path",
-                                                "pm_pid_path",
-                                                "pm_uptime",
-                                                "pmx",
-                                                "automation",
-                                                "restart_time",
-                                                "status",
-                                                "treekill",
-                                                "unique_id",
-                                                "unstable_restarts",
-                                                "username",
-                                                "version",
-                                                "vizion",
-                                                "vizion_running",
-                                                "watch",
-                                                "windowsHide",
-                                                "axm_actions",
-                                                "axm_dynamic",
-                                                "axm_monitor",
-                                                "axm_options"};
+    static constexpr std::string_view keys[] = {
+        "args",         "autorestart",      "autostart",          "created_at",
+        "env",          "exec_interpreter", "exec_mode",          "exit_code",
+        "filter_env",   "instance_var",     "instances",          "kill_retry_time",
+        "kill_timeout", "km_link",          "max_memory_restart", "merge_logs",
+        "name",         "namespace",        "node_args",          "node_version",
+        "pm_cwd",       "pm_err_log_path",  "pm_exec_path",       "pm_id",
+        "pm_log_path",  "pm_out_log_path",  "pm_pid_path",        "pm_uptime",
+        "pmx",          "automation",       "restart_time",       "status",
+        "treekill",     "unique_id",        "unstable_restarts",  "username",
+        "version",      "vizion",           "vizion_running",     "watch",
+        "windowsHide",  "axm_actions",      "axm_dynamic",        "axm_monitor",
+        "axm_options"};
     return std::ranges::find(keys, name) != std::end(keys);
 }
 
@@ -201,6 +170,7 @@ void pm2_environment(Object& object, Supervisor& supervisor, const Worker& worke
                 spec.exec_mode == ipc::ExecMode::cluster ? "cluster_mode" : "fork_mode");
     object.text("pm_out_log_path", worker.out_path);
     object.text("pm_err_log_path", worker.err_path);
+    if (!worker.log_path.empty()) object.text("pm_log_path", worker.log_path);
     object.text("pm_pid_path", worker.pid_path);
     object.flag("km_link", false);
     object.flag("vizion_running", false);
@@ -255,6 +225,18 @@ json sinks_json(Supervisor& supervisor, const Worker& worker)
     return all;
 }
 
+/// What has become of its output since this daemon serves.
+json logs_json(const Worker& worker)
+{
+    const LogFigures all = log_figures(worker);
+    json logs = {{"bytes", all.bytes},
+                 {"lost_bytes", all.lost_bytes},
+                 {"lost_lines", all.lost_lines},
+                 {"trouble", all.trouble}};
+    if (all.trouble_since != 0) logs["trouble_since"] = all.trouble_since;
+    return logs;
+}
+
 void append_description(std::string& out, Supervisor& supervisor, const Worker& worker)
 {
     const ipc::AppSpec& spec = worker.spec();
@@ -267,6 +249,8 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
     object.text("cwd", spec.cwd);
     object.text("out_file", worker.out_path);
     object.text("error_file", worker.err_path);
+    if (!worker.log_path.empty()) object.text("log_file", worker.log_path);
+    object.value("logs", logs_json(worker));
     object.text("pid_file", worker.pid_path);
     object.text("log_fault", log_fault(supervisor, worker));
     json listen = json::array();

@@ -205,6 +205,7 @@ void merge(SavedState& state, const json& part)
     read(part, "boot_id", state.boot_id);
     read(part, "written_at", state.written_at);
     read(part, "next_id", state.next_id);
+    read(part, "log_stage", state.log_stage);
     for (const json& entry : list("environments"))
         state.environments[entry.at("number").get<std::uint64_t>()] =
             std::make_shared<const ipc::Environment>(entry.at("values").get<ipc::Environment>());

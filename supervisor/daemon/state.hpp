@@ -2,7 +2,7 @@
 // which parts may follow as further lines (the journal, journal.hpp): a part has the same members,
 // and what it says of an app, a row or a list of sockets replaces what was said before.
 //
-//   {"version", "readable_by", "boot_id", "written_at", "next_id",
+//   {"version", "readable_by", "boot_id", "written_at", "next_id", "log_stage",
 //    "environments": [{"number", "values"}], "apps": [{"number", "spec", "environment"}],
 //    "workers": [{"key", "id", "app", …}], "removed": [keys], "listeners": [{"address",
 //    "sockets"}], "node": {app: sockets}, "reloads": […], "held": […], "ending": "kill"}
@@ -60,6 +60,7 @@ struct SavedState {
     std::uint64_t written_at =
         0; ///< ticks since boot: of the snapshot, on the scale of start times
     int next_id = 0;
+    std::uint64_t log_stage = 0; ///< LogPump::stage_inode
     std::map<std::uint64_t, std::shared_ptr<const ipc::Environment>> environments;
     std::map<std::uint64_t, SavedApp> apps;
     std::map<std::uint64_t, SavedWorker> workers; ///< by key

@@ -309,6 +309,7 @@ std::string state_text(const Supervisor& supervisor, const UnderWay& under_way,
         state.text("boot_id", supervisor.boot_id());
         state.number("written_at", ticks_since_boot());
         state.number("next_id", supervisor.next_id());
+        state.number("log_stage", supervisor.logs().stage_inode());
         write_apps(state, all_apps, numbers);
         {
             Array rows{state.key("workers")};
@@ -331,6 +332,7 @@ std::string change_text(const Supervisor& supervisor, const StateChange& change,
         fmt::format_to(std::back_inserter(state.key("next_id")), "{}", supervisor.next_id());
         if (!change.apps.empty()) write_apps(state, change.apps, numbers);
         if (!change.rows.empty()) {
+            state.number("log_stage", supervisor.logs().stage_inode());
             Array rows{state.key("workers")};
             for (const Worker* worker : change.rows)
                 write_row(rows.next(), supervisor, *worker);

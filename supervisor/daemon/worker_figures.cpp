@@ -41,11 +41,11 @@ std::optional<double> loop_lag_of(const Worker& worker)
 
 } // namespace
 
-std::vector<LogFigures> log_figures(const Worker& worker)
+std::vector<StreamFigures> stream_figures(const Worker& worker)
 {
-    std::vector<LogFigures> figures;
-    if (worker.out) figures.push_back({.stream = "out", .lost_bytes = worker.out->lost()});
-    if (worker.err) figures.push_back({.stream = "err", .lost_bytes = worker.err->lost()});
+    std::vector<StreamFigures> figures;
+    if (worker.out) figures.push_back({"out", worker.out->figures()});
+    if (worker.err) figures.push_back({"err", worker.err->figures()});
     return figures;
 }
 
@@ -74,7 +74,7 @@ WorkerFigures figures_of(Supervisor& supervisor, const Worker& worker)
     figures.restarts = static_cast<std::uint64_t>(worker.life.restarts);
     figures.unstable_restarts = static_cast<std::uint64_t>(worker.life.unstable_restarts);
     figures.exits = worker.exits_by;
-    figures.logs = log_figures(worker);
+    figures.logs = stream_figures(worker);
     return figures;
 }
 

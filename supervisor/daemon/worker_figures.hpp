@@ -14,11 +14,11 @@
 namespace cluster::supervisor {
 
 /// Of one stream of a worker.
-struct LogFigures {
+struct StreamFigures {
     std::string_view stream; ///< "out", "err"
-    std::uint64_t lost_bytes = 0;
+    LogFigures log;
 };
-[[nodiscard]] std::vector<LogFigures> log_figures(const Worker& worker);
+[[nodiscard]] std::vector<StreamFigures> stream_figures(const Worker& worker);
 
 struct WorkerFigures {
     std::shared_ptr<const App> app;
@@ -39,7 +39,7 @@ struct WorkerFigures {
     std::uint64_t restarts = 0;
     std::uint64_t unstable_restarts = 0;
     ExitCounts exits{};
-    std::vector<LogFigures> logs;
+    std::vector<StreamFigures> logs;
 };
 /// Samples its tree, unless that was done a moment ago.
 [[nodiscard]] WorkerFigures figures_of(Supervisor& supervisor, const Worker& worker);

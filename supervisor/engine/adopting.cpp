@@ -59,18 +59,18 @@ Worker& Supervisor::adopt(KnownWorker known, std::shared_ptr<const App> app, Kep
 
     find_process(worker, process);
     const auto stream = [&](std::unique_ptr<LogStream>& into, StreamKind kind,
-                            const std::string& path, std::uint64_t inode) {
+                            std::uint64_t inode) {
         ipc::UniqueFd pipe = kept.take(inode);
         if (!pipe) return;
-        auto adopted = logs_.adopt(worker.id, kind, path, std::move(pipe));
+        auto adopted = logs_.adopt(worker.id, kind, worker.log_plan(kind), std::move(pipe));
         if (!adopted)
             return around_.log.error(
                 fmt::format("{}:{} {}", worker.spec().name, worker.id, adopted.error().text()));
         into = std::move(*adopted);
         logs_.set_rule(*into, worker.spec().rotate);
     };
-    stream(worker.out, StreamKind::out, worker.out_path, known.out);
-    stream(worker.err, StreamKind::err, worker.err_path, known.err);
+    stream(worker.out, StreamKind::out, known.out);
+    stream(worker.err, StreamKind::err, known.err);
     shipping_.attach(worker);
     worker.sockets.resize(worker.app->listeners.size());
     for (std::size_t at = 0; at < std::min(worker.sockets.size(), known.sockets.size()); ++at) {

@@ -2,10 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -21,6 +21,7 @@ constexpr int kBatchesPerPass = 4;        ///< then it is the next stream's turn
 constexpr milliseconds kCoalesce{1};      ///< small writes: one batch a millisecond, not one each
 constexpr milliseconds kUnfinishedLine{200}; ///< how long a shared file waits for a line's end
 constexpr milliseconds kLookAgain{50};       ///< at streams with an unfinished line
+constexpr milliseconds kFullAgain{250};      ///< at streams whose file cannot be written
 constexpr std::size_t kTailBytes = 8192;
 
 bool is_empty(const ipc::Error& error)
@@ -28,28 +29,30 @@ bool is_empty(const ipc::Error& error)
     return error.code.value() == EAGAIN;
 }
 
-std::string parent_of(const std::string& path)
-{
-    const auto slash = path.rfind('/');
-    return slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
-}
-
 } // namespace
 
-LogStream::LogStream(LogPump& pump, int worker, StreamKind kind, ipc::UniqueFd pipe,
-                     std::shared_ptr<LogSink> sink)
-    : pump_{pump}, worker_{worker}, kind_{kind}, pipe_{pump.loop_, pipe.get()},
-      kept_{pump.keeper_, pipe.get()}, sink_{std::move(sink)}
+LogStream::LogStream(LogPump& pump, int worker, StreamKind kind, LogPlan plan, ipc::UniqueFd pipe,
+                     std::vector<Target> targets)
+    : pump_{pump}, worker_{worker}, kind_{kind}, plan_{std::move(plan)},
+      pipe_{pump.loop_, pipe.get()}, kept_{pump.keeper_, pipe.get()}, targets_{std::move(targets)},
+      format_{plan_.style}
 {
     (void)pipe.release(); // the descriptor owns it now
-    ++sink_->streams;
+    for (const Target& target : targets_)
+        ++target.sink->streams;
+    pump_.streams_.push_back(this);
 }
 
 LogStream::~LogStream()
 {
+    std::erase(pump_.streams_, this);
     std::erase(pump_.active_, this);
-    if (sink_->writer == this) sink_->writer = nullptr;
-    if (--sink_->streams == 0) pump_.sinks_.erase(sink_->path);
+    for (const Target& target : targets_) {
+        LogSink& sink = *target.sink;
+        if (sink.writer == this) sink.writer = nullptr;
+        if (sink.holder == this) sink.holder = nullptr;
+        if (--sink.streams == 0) pump_.sinks_.erase(sink.path());
+    }
 }
 
 Result<ipc::UniqueFd> LogStream::open_for_worker()
@@ -58,18 +61,50 @@ Result<ipc::UniqueFd> LogStream::open_for_worker()
     return pump_.system_.open("/proc/self/fd/" + std::to_string(pipe_.native_handle()), O_RDWR);
 }
 
+bool LogStream::shares_a_file() const
+{
+    return std::ranges::any_of(targets_, [](const Target& to) { return to.sink->streams > 1; });
+}
+
+bool LogStream::spliced() const
+{
+    return plan_.style.plain() && targets_.size() == 1 && sink().spliced &&
+           !targets_.front().loses();
+}
+
+bool LogStream::is_read() const
+{
+    return pump_.tap_ || tap_ || shipment_;
+}
+
+bool LogStream::in_trouble() const
+{
+    return std::ranges::any_of(targets_, [](const Target& to) {
+        return to.loses() || to.sink->failing() || to.sink->spills();
+    });
+}
+
+LogFigures LogStream::figures() const
+{
+    LogFigures now = figures_;
+    if (in_trouble()) return now;
+    now.trouble.clear();
+    now.trouble_since = 0;
+    return now;
+}
+
 LogPump::LogPump(asio::io_context& loop, ipc::System& system, Keeper& keeper,
                  const ipc::Clock& clock, Complaint complain)
     : loop_{loop}, system_{system}, keeper_{keeper}, clock_{clock}, complain_{std::move(complain)},
-      timer_{loop}
+      timer_{loop}, trouble_timer_{loop}
 {
 }
 
-Result<std::unique_ptr<LogStream>>
-LogPump::open(int worker, StreamKind kind, const std::string& path, std::pair<uid_t, gid_t> owner)
+Result<std::unique_ptr<LogStream>> LogPump::open(int worker, StreamKind kind, LogPlan plan,
+                                                 std::pair<uid_t, gid_t> owner)
 {
-    auto sink = open_sink(path);
-    if (!sink) return std::unexpected(sink.error());
+    auto targets = open_targets(plan);
+    if (!targets) return std::unexpected(targets.error());
     auto ends = system_.pipe();
     if (!ends) return std::unexpected(ends.error());
     if (owner.first != ::geteuid()) {
@@ -80,24 +115,44 @@ LogPump::open(int worker, StreamKind kind, const std::string& path, std::pair<ui
     auto both =
         system_.open("/proc/self/fd/" + std::to_string(ends->read.get()), O_RDWR | O_NONBLOCK);
     if (!both) return std::unexpected(both.error());
+    need_stage(plan);
     std::unique_ptr<LogStream> stream{
-        new LogStream(*this, worker, kind, std::move(*both), std::move(*sink))};
+        new LogStream(*this, worker, kind, std::move(plan), std::move(*both), std::move(*targets))};
     watch(*stream);
     return stream;
 }
 
-Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind,
-                                                  const std::string& path, ipc::UniqueFd pipe)
+Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind, LogPlan plan,
+                                                  ipc::UniqueFd pipe)
 {
-    auto sink = open_sink(path);
-    if (!sink) return std::unexpected(sink.error());
+    auto targets = open_targets(plan);
+    if (!targets) return std::unexpected(targets.error());
+    need_stage(plan);
     std::unique_ptr<LogStream> stream{
-        new LogStream(*this, worker, kind, std::move(pipe), std::move(*sink))};
-    // Whose line it is that stands open at the end is known only where nobody else writes.
-    LogSink& shared = *stream->sink_;
-    shared.writer = shared.streams == 1 ? stream.get() : nullptr;
+        new LogStream(*this, worker, kind, std::move(plan), std::move(pipe), std::move(*targets))};
+    for (const LogStream::Target& target : stream->targets_) {
+        // Whose line it is that stands open at the end is known only where nobody else writes.
+        LogSink& sink = *target.sink;
+        const bool known = sink.streams == 1 && (stream->spliced() || !stage_lost_);
+        sink.writer = known ? stream.get() : nullptr;
+    }
     watch(*stream);
+    if (stream->in_trouble()) watch_trouble(); // it has spilled
     return stream;
+}
+
+Result<std::vector<LogStream::Target>> LogPump::open_targets(const LogPlan& plan)
+{
+    std::vector<LogStream::Target> targets;
+    for (const std::string& path : {plan.path, plan.combined}) {
+        const bool twice = !targets.empty() && (path.empty() || path == plan.path);
+        if (twice) continue;
+        auto sink = open_sink(path);
+        if (!sink) return std::unexpected(sink.error());
+        if (plan.on_full == ipc::LogOnFull::spill) (*sink)->find_spill(spill_folder_);
+        targets.push_back({.sink = std::move(*sink), .why = {}});
+    }
+    return targets;
 }
 
 Result<std::shared_ptr<LogSink>> LogPump::open_sink(const std::string& path)
@@ -105,29 +160,12 @@ Result<std::shared_ptr<LogSink>> LogPump::open_sink(const std::string& path)
     if (const auto known = sinks_.find(path); known != sinks_.end()) {
         if (auto sink = known->second.lock()) return sink;
     }
-    auto file = open_file(path);
-    if (!file) return std::unexpected(file.error());
-    const auto about = system_.fstat(file->get());
-    if (!about) return std::unexpected(about.error());
-    auto sink = std::make_shared<LogSink>();
-    sink->path = path;
-    sink->file = std::move(*file);
-    sink->regular = sink->spliced = S_ISREG(about->st_mode);
-    if (rotation_ && sink->regular) rotation_->opened(sink->care, *about);
-    sinks_[path] = sink;
+    auto sink = LogSink::open(system_, path);
+    if (!sink) return sink;
+    sinks_[path] = *sink;
+    if (rotation_ && (*sink)->regular())
+        if (const auto about = (*sink)->about()) rotation_->opened((*sink)->care, *about);
     return sink;
-}
-
-Result<ipc::UniqueFd> LogPump::open_file(const std::string& path, int more_flags, mode_t mode)
-{
-    // Readable too: the last byte decides whether a newline is missing. O_NONBLOCK: a FIFO without
-    // a reader must not stop the daemon.
-    const int flags = O_RDWR | O_CREAT | O_NONBLOCK | O_NOCTTY | more_flags;
-    auto file = system_.open(path, flags, mode);
-    if (file || file.error().code != std::errc::no_such_file_or_directory) return file;
-    if (auto made = system_.make_directories(parent_of(path)); !made)
-        return std::unexpected(made.error());
-    return system_.open(path, flags, mode);
 }
 
 void LogPump::watch(LogStream& stream)
@@ -168,7 +206,7 @@ void LogPump::pass()
             unseen.push_back(stream);
             continue;
         }
-        const Moved moved = move_batch(*stream, false);
+        const Moved moved = move_batches(*stream, false);
         most = std::max(most, moved);
         if (moved != Moved::nothing) {
             still.push_back(stream);
@@ -183,23 +221,37 @@ void LogPump::pass()
     parked_ = !open();
     if (parked_) return;
     if (most == Moved::much) return schedule(milliseconds{0});
-    schedule(most == Moved::waiting ? kLookAgain : kCoalesce);
+    schedule(most == Moved::blocked ? kFullAgain : most == Moved::waiting ? kLookAgain : kCoalesce);
 }
 
 void LogPump::drain(LogStream& stream)
 {
     while (open()) {
-        if (move_batch(stream, true) != Moved::nothing) continue;
-        if (stream.sink_->writer == &stream) stream.sink_->writer = nullptr;
-        return;
+        const Moved moved = move_batches(stream, true);
+        if (moved == Moved::blocked) break; // it stays in the pipe until the file can be written
+        if (moved == Moved::nothing) return finish_line(stream);
     }
     activate(stream);
+}
+
+/// Whoever writes next begins a line of his own.
+void LogPump::finish_line(LogStream& stream)
+{
+    for (LogStream::Target& target : stream.targets_) {
+        if (target.sink->writer == &stream) target.sink->writer = nullptr;
+        if (target.sink->holder == &stream) target.sink->holder = nullptr;
+        if (!std::exchange(target.in_mid_line, false)) continue;
+        ++target.lost_lines;
+        ++stream.figures_.lost_lines;
+    }
 }
 
 void LogPump::empty(LogStream& stream)
 {
     forced_ = true;
     drain(stream);
+    for (LogStream::Target& target : stream.targets_)
+        if (target.loses()) (void)mend(stream, target);
     forced_ = false;
 }
 
@@ -208,57 +260,60 @@ void LogPump::wake()
     if (std::exchange(parked_, false)) schedule(milliseconds{0});
 }
 
-LogPump::Moved LogPump::move_batch(LogStream& stream, bool finish)
+LogPump::Moved LogPump::move_batches(LogStream& stream, bool finish)
 {
     std::size_t moved = 0;
     for (int batch = 0; batch < kBatchesPerPass; ++batch) {
         if (!open()) return Moved::waiting;
-        std::size_t limit = kPipeBytes;
-        if (stream.sink_->streams > 1) {
-            limit = due(stream, finish);
-            if (limit == 0) {
-                return stream.unfinished_since_.count() > 0 ? Moved::waiting : Moved::nothing;
-            }
-        }
-        const auto size = move(stream, limit);
-        if (!size && is_empty(size.error())) return moved > 0 ? Moved::some : Moved::nothing;
-        if (!size) return discard(stream, size.error()) ? Moved::some : Moved::nothing;
-        moved += *size;
+        const Batch done = move(stream, finish);
+        if (done.bytes == 0 && done.what != Moved::some) return moved > 0 ? Moved::some : done.what;
+        moved += done.bytes;
     }
     return moved >= kPipeBytes ? Moved::much : Moved::some;
 }
 
-std::size_t LogPump::due(LogStream& stream, bool finish)
+LogPump::Batch LogPump::move(LogStream& stream, bool finish)
 {
-    const auto bytes = peek(stream, kPipeBytes);
-    if (!bytes) return kPipeBytes; // torn lines are better than lost ones
-    if (bytes->empty()) return stream.unfinished_since_ = {}, 0;
-    const std::size_t newline = bytes->rfind('\n');
+    if (stream.in_trouble()) {
+        try_again(stream);
+        if (must_wait(stream)) return {Moved::blocked};
+    }
+    if (stream.spliced()) return splice(stream, finish);
+    const bool all_lost = std::ranges::all_of(stream.targets_, &LogStream::Target::loses);
+    return all_lost ? discard(stream) : copy(stream, finish);
+}
+
+std::size_t LogPump::due(LogStream& stream, std::string_view bytes, bool finish)
+{
+    if (bytes.empty()) return stream.unfinished_since_ = {}, 0;
+    const std::size_t newline = bytes.rfind('\n');
     if (newline != std::string_view::npos) return stream.unfinished_since_ = {}, newline + 1;
 
     const milliseconds now = clock_.now();
     if (stream.unfinished_since_.count() == 0) stream.unfinished_since_ = now;
     const bool late = now - stream.unfinished_since_ >= kUnfinishedLine;
-    const LogSink& sink = *stream.sink_;
+    const LogSink& sink = stream.sink();
     const bool goes_on = sink.open_line && sink.writer == &stream;
-    if (!finish && !late && bytes->size() < kPipeBytes && !goes_on) return 0;
+    if (!finish && !late && bytes.size() < kPipeBytes && !goes_on) return 0;
     stream.unfinished_since_ = {};
-    return bytes->size();
+    return bytes.size();
 }
 
 std::optional<std::string_view> LogPump::peek(LogStream& stream, std::size_t most)
 {
-    if (!peek_.read) {
+    if (!stage_ && !peek_.read) {
         auto made = system_.pipe();
         if (!made) return std::nullopt;
         peek_ = std::move(*made);
     }
-    const auto seen = system_.tee(stream.fd(), peek_.write.get(), most);
+    const int into_pipe = stage_ ? stage_->pipe() : peek_.write.get();
+    const int from_pipe = stage_ ? stage_->pipe() : peek_.read.get();
+    const auto seen = system_.tee(stream.fd(), into_pipe, most);
     if (!seen) return std::string_view{};
     char* const into = buffer();
     std::size_t size = 0;
     while (size < *seen) {
-        const auto got = system_.read(peek_.read.get(), into + size, *seen - size);
+        const auto got = system_.read(from_pipe, into + size, *seen - size);
         if (!got || *got == 0) break;
         size += *got;
     }
@@ -271,118 +326,90 @@ char* LogPump::buffer()
     return buffer_.get();
 }
 
-Result<std::size_t> LogPump::move(LogStream& stream, std::size_t limit)
+LogPump::Batch LogPump::splice(LogStream& stream, bool finish)
 {
-    LogSink& sink = *stream.sink_;
-    if (!sink.spliced) return move_copied(stream, limit);
-    auto size = move_spliced(stream, limit);
-    if (size || size.error().code.value() != EINVAL) return size;
-    // A file system that cannot splice: from now on bytes are copied to the end of the file.
-    auto appending = system_.open("/proc/self/fd/" + std::to_string(sink.file.get()),
-                                  O_RDWR | O_APPEND | O_NONBLOCK | O_NOCTTY);
-    if (!appending) return std::unexpected(appending.error());
-    sink.file = std::move(*appending);
-    sink.spliced = false;
-    sink.open_line = false; // move_spliced has ended a line that somebody else left open
-    return move_copied(stream, limit);
+    LogSink& sink = stream.sink();
+    std::size_t limit = kPipeBytes;
+    if (stream.shares_a_file()) {
+        if (sink.holder && sink.holder != &stream && !finish) return {Moved::waiting};
+        // Without a look: torn lines are better than lost ones.
+        if (const auto bytes = peek(stream, kPipeBytes)) limit = due(stream, *bytes, finish);
+        if (limit == 0)
+            return {stream.unfinished_since_.count() > 0 ? Moved::waiting : Moved::nothing};
+    }
+    const auto size = splice_to(stream, limit);
+    if (size) return {Moved::some, *size};
+    if (is_empty(size.error())) return {Moved::nothing};
+    if (size.error().code.value() == EINVAL) { // a file system that cannot splice
+        sink.spliced = false;
+        sink.open_line = false; // splice_to has ended a line that somebody else left open
+        return {Moved::some};
+    }
+    switch (on_full(stream, sink, size.error())) {
+    case OnFull::wait:
+        return {Moved::blocked};
+    case OnFull::again:
+        return {Moved::some};
+    case OnFull::lose:
+        break;
+    }
+    lose_unfinished_line(stream, stream.targets_.front());
+    return discard(stream);
 }
 
-Result<std::size_t> LogPump::move_spliced(LogStream& stream, std::size_t limit)
+Result<std::size_t> LogPump::splice_to(LogStream& stream, std::size_t limit)
 {
-    LogSink& sink = *stream.sink_;
-    const auto seen = end_of_file(stream, limit);
-    if (!seen) return std::unexpected(seen.error());
-    off_t end = *seen;
+    LogSink& sink = stream.sink();
+    auto place = place_for_batch(stream, sink, &limit);
+    if (!place) return std::unexpected(place.error());
+    const bool shared = stream.shares_a_file();
     if (sink.writer != &stream) {
-        if (sink.streams == 1) { // else due() has looked
+        if (!shared) { // else due() has looked
             // Without anything to put behind it, an open line is left as it is.
             const auto first = peek(stream, 1);
             if (first && first->empty()) return ipc::fail(EAGAIN, "splice");
         }
-        end_foreign_line(sink, end);
-        if (const auto about = system_.fstat(sink.file.get()); about) end = about->st_size;
+        if (sink.ends_in_mid_line(place->size)) {
+            if (auto ended = sink.append("\n", place->size); !ended)
+                return std::unexpected(ended.error());
+            ++place->size;
+        }
     }
-    off_t at = end;
-    const auto size = system_.splice(stream.fd(), sink.file.get(), &at, limit);
+    const std::size_t most = std::min(limit, sink.room(place->size));
+    if (most == 0) return ipc::fail(ENOSPC, "spill " + sink.path());
+    auto at = static_cast<off_t>(place->size);
+    const auto size = system_.splice(stream.fd(), sink.fd(), &at, most);
     if (!size) return size;
     if (*size == 0) return ipc::fail(EAGAIN, "splice");
     sink.writer = &stream;
-    sink.failing = false;
-    // What due() has seen of the pipe still stands in the buffer.
-    if (sink.streams > 1) sink.open_line = buffer()[*size - 1] != '\n';
-    if (rotation_) rotation_->note(sink.care, static_cast<std::uint64_t>(end));
-    if (tap_ || stream.tap_ || stream.shipment_) tap_written(stream, end, *size);
-    return size;
-}
-
-Result<std::size_t> LogPump::move_copied(LogStream& stream, std::size_t limit)
-{
-    LogSink& sink = *stream.sink_;
-    const auto end = sink.regular ? end_of_file(stream, limit) : Result<off_t>{0};
-    if (!end) return std::unexpected(end.error());
-    char* const bytes = buffer();
-    const auto size = system_.read(stream.fd(), bytes, std::min(limit, kPipeBytes));
-    if (!size) return size;
-    if (sink.open_line && sink.writer != &stream) (void)system_.write(sink.file.get(), "\n", 1);
-    std::size_t out = 0;
-    while (out < *size) {
-        const auto written = system_.write(sink.file.get(), bytes + out, *size - out);
-        if (!written) {
-            lose(sink, *size - out, written.error());
-            break;
-        }
-        out += *written;
+    if (!sink.spills()) sink.recover();
+    note_time(sink, place->size);
+    if (shared) {
+        sink.open_line = buffer()[*size - 1] != '\n'; // what due() has seen still stands there
+        sink.holder = sink.open_line && *size < limit ? &stream : nullptr;
     }
-    if (out == *size) sink.failing = false;
-    if (rotation_ && sink.regular) rotation_->note(sink.care, static_cast<std::uint64_t>(*end));
-    sink.open_line = bytes[*size - 1] != '\n';
-    sink.writer = &stream;
-    tell_taps(stream, {bytes, *size});
+    stream.figures_.bytes += *size;
+    if (stream.is_read()) tap_written(stream, place->size, *size);
     return size;
 }
 
-/// Somebody else has written before us: if their last line has no end, it gets one now.
-void LogPump::end_foreign_line(LogSink& sink, off_t size)
+void LogPump::tap_written(const LogStream& stream, std::uint64_t at, std::size_t size)
 {
-    if (size == 0) return;
-    char last = '\n';
-    const auto got = system_.pread(sink.file.get(), &last, 1, size - 1);
-    if (got && *got == 1 && last != '\n') (void)system_.pwrite(sink.file.get(), "\n", 1, size);
+    const auto got = system_.pread(stream.sink().fd(), buffer(), size, static_cast<off_t>(at));
+    if (got) tell_taps(stream, {buffer(), *got}, {buffer(), *got});
 }
 
-/// The file cannot take it (disk full): the worker must not stop, so its output is dropped.
-bool LogPump::discard(LogStream& stream, const ipc::Error& why)
+void LogPump::tell_taps(const LogStream& stream, std::string_view raw, std::string_view written)
 {
-    const auto size = system_.read(stream.fd(), buffer(), kPipeBytes);
-    if (size) lose(*stream.sink_, *size, why);
-    return size.has_value();
-}
-
-/// A loss is told once, until the file can be written again.
-void LogPump::lose(LogSink& sink, std::size_t bytes, const ipc::Error& why)
-{
-    sink.lost += bytes;
-    if (!std::exchange(sink.failing, true))
-        complain_("cannot write " + sink.path + ", output is dropped: " + why.text());
-}
-
-void LogPump::tap_written(const LogStream& stream, off_t at, std::size_t size)
-{
-    const auto got = system_.pread(stream.sink_->file.get(), buffer(), size, at);
-    if (got) tell_taps(stream, {buffer(), *got});
-}
-
-void LogPump::tell_taps(const LogStream& stream, std::string_view bytes)
-{
-    if (tap_) tap_(stream.worker_, stream.kind_, bytes);
-    if (stream.tap_) stream.tap_(bytes);
-    if (stream.shipment_) stream.shipment_(bytes);
+    if (tap_) tap_(stream.worker_, stream.kind_, written);
+    if (stream.tap_) stream.tap_(raw);
+    if (stream.shipment_) stream.shipment_(raw);
 }
 
 std::uint64_t LogPump::size(const LogStream& stream)
 {
-    if (!stream.sink_->regular) return 0;
-    const auto about = system_.fstat(stream.sink_->file.get());
+    if (!stream.sink().regular()) return 0;
+    const auto about = system_.fstat(stream.sink().file());
     return about ? static_cast<std::uint64_t>(about->st_size) : 0;
 }
 
@@ -394,8 +421,8 @@ std::vector<std::string> LogPump::tail(const LogStream& stream, std::uint64_t si
     if (end == since) return {};
     const std::uint64_t begin = std::max(since, end > kTailBytes ? end - kTailBytes : 0);
     std::string text(end - begin, '\0');
-    const auto got = system_.pread(stream.sink_->file.get(), text.data(), text.size(),
-                                   static_cast<off_t>(begin));
+    const auto got =
+        system_.pread(stream.sink().file(), text.data(), text.size(), static_cast<off_t>(begin));
     if (!got) return {};
     text.resize(*got);
     if (text.ends_with('\n')) text.pop_back();

@@ -7,22 +7,32 @@
 // logs under us (`> file`, copytruncate), and O_APPEND and splice exclude each other (man 2
 // splice).
 //
-// A gate (`set_gate`) may hold the output back: then it stays in the pipes, and who writes more
-// than they take waits. Nothing is read that nobody takes.
-//
 // A file is exchanged for a new one between two batches, at the end of a line: when it is due to be
 // rotated (engine/log_rotation), when somebody has removed it, and when we are told to (`reopen`).
+//
+// A stream whose lines get a date or become JSON, or that has a second file, is copied
+// (log_copy.cpp) with the same promise: log_stage.hpp tells how.
+//
+// A gate (`set_gate`) may hold the output back: then it stays in the pipes, and who writes more
+// than they take waits. Nothing is read that nobody takes.
 //
 // Lines stay whole. A sink with one stream gets bytes as they come. A sink with several gets whole
 // lines only: an unfinished line waits in its pipe, at most 200 ms or 64 KiB, and then goes out as
 // it stands. Whoever writes next behind an unfinished line, of another stream or of a worker that
 // died in the middle, gets a newline put before.
+//
+// A file that cannot be written is tried again every 250 ms; what becomes of output meanwhile says
+// the app's `log_on_full` (log_trouble.cpp).
 #pragma once
 
 #include "ipc/base/clock.hpp"
 #include "ipc/base/system.hpp"
 #include "ipc/base/unique_fd.hpp"
+#include "ipc/wire/app_spec.hpp"
+#include "supervisor/core/log_format.hpp"
 #include "supervisor/engine/log_rotation.hpp"
+#include "supervisor/engine/log_sink.hpp"
+#include "supervisor/engine/log_stage.hpp"
 #include "supervisor/sys/keeper.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -35,8 +45,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cluster::supervisor {
@@ -44,21 +56,22 @@ namespace cluster::supervisor {
 enum class StreamKind { out, err };
 
 class LogPump;
-class LogStream;
 
-/// One open log file.
-struct LogSink {
-    std::string path;
-    ipc::UniqueFd file;
-    bool regular = false;        ///< only a regular file has a size and an end
-    bool spliced = false;        ///< false: bytes are copied, for what splice cannot write
-    int streams = 0;             ///< that write here
-    LogStream* writer = nullptr; ///< who wrote last, reset when its worker ends
-    std::uint64_t lost = 0;      ///< bytes dropped because the file could not be written
-    bool failing = false;
-    bool open_line = false; ///< what `writer` has written does not end in a newline; kept for
-                            ///< shared and for copied sinks
-    LogCare care;           ///< of a regular file
+/// Where a stream goes and how.
+struct LogPlan {
+    std::string path{};     ///< "/dev/null" keeps nothing
+    std::string combined{}; ///< one more file, for both streams of a worker; "" none
+    LineStyle style{};
+    ipc::LogOnFull on_full = ipc::LogOnFull::drop;
+    bool operator==(const LogPlan&) const = default;
+};
+
+/// What has come of a stream's output since this daemon serves.
+struct LogFigures {
+    std::uint64_t bytes = 0; ///< that the worker has written and that have left the pipe
+    std::uint64_t lost_bytes = 0, lost_lines = 0;
+    std::string trouble;            ///< why a file of it cannot be written now; "" it can
+    std::int64_t trouble_since = 0; ///< wall clock in ms; 0: it can be written
 };
 
 /// The pipe of one worker's stdout or stderr.
@@ -67,15 +80,16 @@ public:
     /// A write end for the next process of the worker: blocking, opened for reading too, so that
     /// the worker never dies of SIGPIPE when no daemon is there.
     ipc::Result<ipc::UniqueFd> open_for_worker();
-    [[nodiscard]] const std::string& path() const { return sink_->path; }
+    [[nodiscard]] const LogPlan& plan() const { return plan_; }
+    [[nodiscard]] const std::string& path() const { return plan_.path; }
     [[nodiscard]] int fd() { return pipe_.native_handle(); }
     [[nodiscard]] StreamKind kind() const { return kind_; }
-    /// Bytes of all that write to its file which are not in it.
-    [[nodiscard]] std::uint64_t lost() const { return sink_->lost; }
     /// Of the pipe: what a daemon after us finds it by.
     [[nodiscard]] std::uint64_t inode() const { return kept_.inode(); }
-    /// Gets the bytes just written of this stream, at most 64 KiB at a time; empty: none. It runs
-    /// in the midst of the pump's work: it must not touch the pump, a stream or a tap.
+    [[nodiscard]] LogFigures figures() const;
+    /// Gets the bytes of this stream as the worker wrote them, at most 64 KiB at a time; empty:
+    /// none. It runs in the midst of the pump's work: it must not touch the pump, a stream or a
+    /// tap.
     void set_tap(std::function<void(std::string_view bytes)> tap) { tap_ = std::move(tap); }
     /// The same for the sinks of its app.
     void set_shipment(std::function<void(std::string_view bytes)> to) { shipment_ = std::move(to); }
@@ -86,23 +100,43 @@ public:
 
 private:
     friend class LogPump;
-    LogStream(LogPump& pump, int worker, StreamKind kind, ipc::UniqueFd pipe,
-              std::shared_ptr<LogSink> sink);
+    /// One of its files, and what was lost on the way there and is not told in it yet.
+    struct Target {
+        std::shared_ptr<LogSink> sink;
+        std::uint64_t lost_bytes = 0, lost_lines = 0;
+        std::string why;
+        bool in_mid_line = false; ///< what was lost last had no end: the rest of that line goes too
+        [[nodiscard]] bool loses() const { return lost_bytes > 0; }
+    };
+    LogStream(LogPump& pump, int worker, StreamKind kind, LogPlan plan, ipc::UniqueFd pipe,
+              std::vector<Target> targets);
+    [[nodiscard]] LogSink& sink() const { return *targets_.front().sink; }
+    [[nodiscard]] bool shares_a_file() const;
+    /// Bytes go as they are, to one file, and none is missing there.
+    [[nodiscard]] bool spliced() const;
+    /// Somebody wants its bytes beside its files.
+    [[nodiscard]] bool is_read() const;
+    /// A file of it cannot be written, or does not yet say what is missing.
+    [[nodiscard]] bool in_trouble() const;
 
     LogPump& pump_;
     int worker_;
     StreamKind kind_;
+    LogPlan plan_;
     boost::asio::posix::stream_descriptor pipe_;
     Kept kept_;
-    std::shared_ptr<LogSink> sink_;
+    std::vector<Target> targets_; ///< one, or two with a combined file
+    LineFormat format_;
     std::function<void(std::string_view bytes)> tap_, shipment_;
     bool active_ = false;                           ///< in the pump's list of streams to look at
     std::chrono::milliseconds unfinished_since_{0}; ///< of a line waiting in the pipe; 0 none
+    LogFigures figures_;
+    bool troubled_ = false; ///< its figures say since when
 };
 
 class LogPump {
 public:
-    /// What a follower gets: the bytes just written, at most 64 KiB at a time.
+    /// What a follower gets: the bytes just written to the stream's file, dates and all.
     using Tap = std::function<void(int worker, StreamKind kind, std::string_view bytes)>;
     /// Where a sink's trouble goes (the daemon's own log).
     using Complaint = std::function<void(const std::string& text)>;
@@ -110,15 +144,25 @@ public:
     LogPump(boost::asio::io_context& loop, ipc::System& system, Keeper& keeper,
             const ipc::Clock& clock, Complaint complain);
 
-    /// Makes the pipe and opens (creates) the file, missing folders included. The pipe belongs to
-    /// `owner` when given, so that a worker of another user can reopen its own /dev/stdout.
-    ipc::Result<std::unique_ptr<LogStream>>
-    open(int worker, StreamKind kind, const std::string& path, std::pair<uid_t, gid_t> owner);
+    /// Makes the pipe and opens (creates) the files, missing folders included. The pipe belongs to
+    /// `owner`, so that a worker of another user can reopen its own /dev/stdout.
+    ipc::Result<std::unique_ptr<LogStream>> open(int worker, StreamKind kind, LogPlan plan,
+                                                 std::pair<uid_t, gid_t> owner);
 
     /// Goes on with the pipe of a worker that a daemon before us has started, in the middle of a
     /// line if that is where it is. `pipe` is open for both, and does not block.
-    ipc::Result<std::unique_ptr<LogStream>> adopt(int worker, StreamKind kind,
-                                                  const std::string& path, ipc::UniqueFd pipe);
+    ipc::Result<std::unique_ptr<LogStream>> adopt(int worker, StreamKind kind, LogPlan plan,
+                                                  ipc::UniqueFd pipe);
+
+    /// The stage of the daemon before us, before its streams; 0 none.
+    ipc::Result<void> adopt_stage(std::uint64_t inode, KeptFds& kept);
+    /// Finishes or undoes the batch that the daemon before us was at. All its streams are here, and
+    /// none has moved.
+    void settle_stage();
+    /// What the state calls the stage by; 0 none. It is there before a stream that needs it.
+    [[nodiscard]] std::uint64_t stage_inode() const { return stage_ ? stage_->inode() : 0; }
+    /// For apps that spill.
+    void set_spill_folder(std::string path) { spill_folder_ = std::move(path); }
 
     /// Writes out all that the worker has left in the pipe, as far as the gate allows; its last
     /// line counts as finished.
@@ -154,45 +198,79 @@ public:
 
 private:
     friend class LogStream;
-    static constexpr mode_t kLogMode = 0640;
     enum class Moved {
         nothing, ///< the pipe is empty
+        blocked, ///< a file cannot be written: nothing to do for a while
         waiting, ///< it holds an unfinished line that is not yet due
         some,    ///< there may be more
         much,    ///< a full pipe was moved: more is certain to come
     };
+    struct Batch {
+        Moved what = Moved::nothing;
+        std::size_t bytes = 0;
+    };
 
     ipc::Result<std::shared_ptr<LogSink>> open_sink(const std::string& path);
-    ipc::Result<ipc::UniqueFd> open_file(const std::string& path, int more_flags = 0,
-                                         mode_t mode = kLogMode);
-    /// The end of the stream's file, where a batch goes; another file than before when this one is
-    /// to be left. `limit` is cut where the end of a line has to be waited for.
-    ipc::Result<off_t> end_of_file(LogStream& stream, std::size_t& limit);
-    bool at_line_end(LogStream& stream, off_t size, std::size_t& limit);
-    void rotate(LogSink& sink, const struct stat& old);
-    void rotate_by_time();
-    ipc::Result<void> reopen(LogSink& sink);
-    void finish_line(LogSink& sink);
-    bool ends_in_newline(LogSink& sink, off_t size);
+    ipc::Result<std::vector<LogStream::Target>> open_targets(const LogPlan& plan);
     void watch(LogStream& stream);
     void activate(LogStream& stream);
     void schedule(std::chrono::milliseconds after);
     void pass();
     [[nodiscard]] bool open() const { return forced_ || !gate_ || gate_(); }
-    Moved move_batch(LogStream& stream, bool finish);
-    /// Bytes at the front of the pipe that may go out now; see the top of this file.
-    std::size_t due(LogStream& stream, bool finish);
+    Moved move_batches(LogStream& stream, bool finish);
+    Batch move(LogStream& stream, bool finish);
+    /// Of `bytes`, which stand at the front of the pipe: how many may go out now; see the top.
+    std::size_t due(LogStream& stream, std::string_view bytes, bool finish);
     /// The first bytes in the pipe, in `buffer()`, which stay there. Empty: cannot look.
     std::optional<std::string_view> peek(LogStream& stream, std::size_t most);
-    ipc::Result<std::size_t> move(LogStream& stream, std::size_t limit);
-    ipc::Result<std::size_t> move_spliced(LogStream& stream, std::size_t limit);
-    ipc::Result<std::size_t> move_copied(LogStream& stream, std::size_t limit);
-    void end_foreign_line(LogSink& sink, off_t size);
-    bool discard(LogStream& stream, const ipc::Error& why);
-    void lose(LogSink& sink, std::size_t bytes, const ipc::Error& why);
+    Batch splice(LogStream& stream, bool finish);
+    ipc::Result<std::size_t> splice_to(LogStream& stream, std::size_t limit);
     char* buffer();
-    void tap_written(const LogStream& stream, off_t at, std::size_t size);
-    void tell_taps(const LogStream& stream, std::string_view bytes);
+    void tap_written(const LogStream& stream, std::uint64_t at, std::size_t size);
+    void tell_taps(const LogStream& stream, std::string_view raw, std::string_view written);
+    void finish_line(LogStream& stream);
+
+    // Leaving one file for another (log_exchange.cpp).
+    /// The end of a regular file, where a batch goes; another file than before when this one is to be
+    /// left. `limit` is cut where the end of a line has to be waited for; null: it cannot be.
+    ipc::Result<FilePlace> place_for_batch(LogStream& stream, LogSink& sink, std::size_t* limit);
+    bool at_line_end(LogStream& stream, LogSink& sink, std::uint64_t size, std::size_t* limit);
+    void rotate(LogSink& sink, const struct stat& old);
+    void rotate_by_time();
+    ipc::Result<void> reopen(LogSink& sink);
+    void complete_line(LogSink& sink);
+    void note_time(LogSink& sink, std::uint64_t offset);
+
+    // Copying (log_copy.cpp).
+    struct Front {
+        std::string_view bytes{};         ///< in `buffer()`
+        bool stays = true;                ///< in the pipe
+        Moved otherwise = Moved::nothing; ///< why there are none
+    };
+    void need_stage(const LogPlan& plan);
+    Batch copy(LogStream& stream, bool finish);
+    [[nodiscard]] static bool has_regular_file(const LogStream& stream);
+    Front look(LogStream& stream, bool finish);
+    std::size_t form_lines(LogStream& stream, std::string_view bytes, std::size_t most);
+    std::string_view with_lead(std::string_view lead);
+    /// Nothing: done. Else they are not written, and not to be taken either.
+    std::optional<Batch> write_targets(LogStream& stream, std::string_view bytes, bool exact);
+    ipc::Result<void> write_target(LogStream& stream, LogSink& sink, std::uint64_t size);
+    void wrote(LogStream& stream, LogSink& sink, std::string_view bytes, std::uint64_t at);
+    void consume(LogStream& stream, std::size_t size, bool exact);
+    void take_rest(LogStream& stream, std::uint64_t bytes);
+
+    // Files that cannot be written (log_trouble.cpp).
+    enum class OnFull { wait, again, lose };
+    OnFull on_full(LogStream& stream, LogSink& sink, const ipc::Error& why);
+    Batch discard(LogStream& stream);
+    void lose(LogStream& stream, LogStream::Target& target, std::string_view bytes);
+    void lose_unfinished_line(LogStream& stream, LogStream::Target& target);
+    void try_again(LogStream& stream);
+    bool mend(LogStream& stream, LogStream::Target& target);
+    bool say_loss(LogStream& stream, LogStream::Target& target);
+    [[nodiscard]] bool must_wait(const LogStream& stream) const;
+    void watch_trouble();
 
     boost::asio::io_context& loop_;
     ipc::System& system_;
@@ -202,6 +280,7 @@ private:
     Tap tap_;
     LogRotation* rotation_ = nullptr;
     std::map<std::string, std::weak_ptr<LogSink>> sinks_;
+    std::vector<LogStream*> streams_; ///< all
     std::vector<LogStream*> active_;
     boost::asio::steady_timer timer_;
     bool scheduled_ = false;
@@ -209,7 +288,14 @@ private:
     bool forced_ = false; ///< the gate is not asked
     bool parked_ = false; ///< the gate was shut: nothing is scheduled until `wake`
     ipc::Pipe peek_;      ///< made when a shared sink first needs to look without consuming
-    std::unique_ptr<char[]> buffer_; ///< kPipeBytes, made when first needed
+    std::unique_ptr<char[]> buffer_;  ///< kPipeBytes, made when first needed
+    std::unique_ptr<LogStage> stage_; ///< made for the first stream that is copied or spills
+    bool stage_lost_ = false; ///< a batch of the daemon before us may be written in part, or again
+    std::string text_;        ///< formed lines of one batch, behind room for a newline and a head
+    std::string head_;        ///< of these lines
+    std::string spill_folder_;
+    boost::asio::steady_timer trouble_timer_; ///< armed while a stream is in trouble
+    bool trouble_watched_ = false;
 };
 
 } // namespace cluster::supervisor

@@ -66,6 +66,12 @@ void Supervisor::name_files(Worker& worker)
     };
     worker.out_path = log(spec.out_file, "out");
     worker.err_path = log(spec.error_file, "error");
+    worker.log_path.clear();
+    if (spec.log_file)
+        worker.log_path =
+            log(spec.log_file->empty() ? fmt::format("{}/{}.log", around_.paths.logs, name)
+                                       : *spec.log_file,
+                "");
     worker.pid_path = spec.pid_file.empty()
                           ? fmt::format("{}/{}-{}.pid", around_.paths.pids, name, worker.id)
                           : with_number(spec.pid_file, worker.id, ".pid");
@@ -74,7 +80,8 @@ void Supervisor::name_files(Worker& worker)
 std::vector<std::string> Supervisor::log_paths(const Worker& worker)
 {
     std::vector<std::string> paths{worker.out_path};
-    if (worker.err_path != worker.out_path) paths.push_back(worker.err_path);
+    for (const std::string& path : {worker.err_path, worker.log_path})
+        if (!path.empty() && std::ranges::find(paths, path) == paths.end()) paths.push_back(path);
     return paths;
 }
 
@@ -87,6 +94,35 @@ std::vector<LogFile> Supervisor::log_files() const
             if (path != "/dev/null" && known.insert(path).second)
                 files.push_back({.path = std::move(path), .rule = worker->spec().rotate});
     return files;
+}
+
+LogPlan Worker::log_plan(StreamKind kind) const
+{
+    const bool is_out = kind == StreamKind::out;
+    return {.path = is_out ? out_path : err_path,
+            .combined = log_path,
+            .style = {.date_format = spec().log_date_format,
+                      .json = spec().log_type == ipc::LogType::json,
+                      .error = !is_out,
+                      .process_id = id,
+                      .app_name = spec().name},
+            .on_full = spec().log_on_full};
+}
+
+LogFigures log_figures(const Worker& worker)
+{
+    LogFigures all;
+    for (const LogStream* stream : {worker.out.get(), worker.err.get()}) {
+        if (!stream) continue;
+        const LogFigures one = stream->figures();
+        all.bytes += one.bytes;
+        all.lost_bytes += one.lost_bytes;
+        all.lost_lines += one.lost_lines;
+        if (one.trouble.empty()) continue;
+        all.trouble = one.trouble;
+        all.trouble_since = one.trouble_since;
+    }
+    return all;
 }
 
 WorkerIdentity Supervisor::identity_of(const Worker& worker) const
@@ -186,18 +222,19 @@ ipc::Result<void> Supervisor::prepare_streams(Worker& worker,
     }
     const std::pair<uid_t, gid_t> owner =
         identity ? std::pair{identity->uid, identity->gid} : std::pair{::geteuid(), ::getegid()};
-    const auto prepare = [&](std::unique_ptr<LogStream>& stream, StreamKind kind,
-                             const std::string& path) -> ipc::Result<void> {
-        if (!stream || stream->path() != path) {
-            auto opened = logs_.open(worker.id, kind, path, owner);
+    const auto prepare = [&](std::unique_ptr<LogStream>& stream,
+                             StreamKind kind) -> ipc::Result<void> {
+        LogPlan plan = worker.log_plan(kind);
+        if (!stream || stream->plan() != plan) {
+            auto opened = logs_.open(worker.id, kind, std::move(plan), owner);
             if (!opened) return std::unexpected(opened.error());
             stream = std::move(*opened);
         }
         logs_.set_rule(*stream, worker.spec().rotate);
         return {};
     };
-    if (auto out = prepare(worker.out, StreamKind::out, worker.out_path); !out) return out;
-    if (auto err = prepare(worker.err, StreamKind::err, worker.err_path); !err) return err;
+    if (auto out = prepare(worker.out, StreamKind::out); !out) return out;
+    if (auto err = prepare(worker.err, StreamKind::err); !err) return err;
     shipping_.attach(worker);
     return {};
 }

@@ -64,6 +64,7 @@ Supervisor::Supervisor(Surroundings around)
 {
     logs_.set_rotation(rotation_);
     rotation_.set_files([this] { return log_files(); });
+    logs_.set_spill_folder(around_.paths.home + "/spill");
 }
 
 Supervisor::~Supervisor() = default;

@@ -148,6 +148,7 @@ public:
     /// Those of one worker, each once; and of all workers, as the rotation wants them.
     [[nodiscard]] static std::vector<std::string> log_paths(const Worker& worker);
     [[nodiscard]] std::vector<LogFile> log_files() const;
+    const LogPump& logs() const { return logs_; }
     const ipc::Clock& clock() const { return around_.clock; }
     ipc::System& system() const { return around_.system; }
     [[nodiscard]] const std::string& home() const { return around_.paths.home; }

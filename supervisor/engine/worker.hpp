@@ -105,6 +105,7 @@ struct Worker : WorkerRecord {
 
     std::shared_ptr<const App> app;
     std::string out_path, err_path, pid_path;
+    std::string log_path;    ///< of the file with both streams; "" none
     unsigned generation = 0; ///< counts processes; late events of an older one are dropped
     bool adopted = false;    ///< its process is not our child: somebody else waits for it
     milliseconds sweep_pause{0};
@@ -127,6 +128,8 @@ struct Worker : WorkerRecord {
     boost::asio::steady_timer sweep;     ///< looks for what is left of the tree
 
     [[nodiscard]] const ipc::AppSpec& spec() const { return app->spec; }
+    /// Where a stream of it goes, and how.
+    [[nodiscard]] LogPlan log_plan(StreamKind kind) const;
     [[nodiscard]] bool alive() const { return pid != 0; }
     /// Nothing of it runs, and nothing will by itself.
     [[nodiscard]] bool at_rest() const
@@ -134,5 +137,8 @@ struct Worker : WorkerRecord {
         return life.state == State::stopped || life.state == State::errored;
     }
 };
+
+/// Of both streams together.
+[[nodiscard]] LogFigures log_figures(const Worker& worker);
 
 } // namespace cluster::supervisor

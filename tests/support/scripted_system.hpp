@@ -104,6 +104,8 @@ public:
         return {};
     }
 
+    ipc::Result<void> reserve(int, off_t, off_t) override { return plain("fallocate"); }
+
     ipc::Result<void> rename(const std::string& from, const std::string& to) override
     {
         const std::string call = "rename " + from + " to " + to;

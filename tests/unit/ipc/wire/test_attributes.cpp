@@ -118,6 +118,10 @@ json everything()
         {"reload", {{"max_surge", "25%"}, {"max_unavailable", 1}, {"soak", 5000}}},
         {"out_file", "/var/log/out.log"},
         {"error_file", "/dev/null"},
+        {"log_file", true},
+        {"log_date_format", "YYYY-MM-DD"},
+        {"log_type", "json"},
+        {"log_on_full", "spill"},
         {"pid_file", "/run/api.pid"},
         {"merge_logs", true},
         {"unsupported", {"watch"}},
@@ -383,6 +387,26 @@ TEST_CASE("attributes: disable_logs sends both streams to /dev/null")
     const AppSpec spec = good({{"disable_logs", true}, {"out_file", "x.log"}});
     CHECK(spec.out_file == "/dev/null");
     CHECK(spec.error_file == "/dev/null");
+    CHECK(!good({{"disable_logs", true}, {"log_file", true}}).log_file);
+}
+
+TEST_CASE("attributes: a combined log is a path, or true for the default one")
+{
+    CHECK(good({{"log", "both.log"}}).log_file == "both.log");
+    CHECK(good({{"log_file", true}}).log_file == "");
+    for (const json& none : {json(false), json("NULL"), json("/dev/null")})
+        CHECK(!good({{"log_file", none}}).log_file);
+}
+
+TEST_CASE("attributes: time stands for PM2's date format, and wins")
+{
+    CHECK(good({{"time", true}, {"log_date_format", "HH"}}).log_date_format ==
+          "YYYY-MM-DDTHH:mm:ss");
+    CHECK(good({{"log_date_format", "HH"}}).log_date_format == "HH");
+    CHECK(good({{"log_date_format", false}}).log_date_format.empty());
+    CHECK(complaint("log_date_format", "a\nb").contains("of at most 200 bytes in one line"));
+    CHECK(complaint("log_type", "xml").contains("must be \"raw\" or \"json\""));
+    CHECK(complaint("log_on_full", "stop").contains("must be \"drop\", \"block\" or \"spill\""));
 }
 
 TEST_CASE("attributes: a refused value is named with what is allowed and what was found")
@@ -524,9 +548,7 @@ TEST_CASE("attributes: PM2's attributes without effect warn only when they would
         {"watch", false, false},
         {"watch", nullptr, false},
         {"cron_restart", "0 0 * * *", true},
-        {"time", true, true},
-        {"log_date_format", "HH", true},
-        {"log_file", "x", true},
+        {"force", true, true},
         {"ignore_watch", json::array(), false},
         {"kill_retry_time", 100, false},
         {"pmx", false, false},

@@ -99,6 +99,11 @@ public:
     }
     ipc::Result<void> fsync(int fd) override { return real_.fsync(fd); }
     ipc::Result<void> ftruncate(int fd, off_t size) override { return real_.ftruncate(fd, size); }
+    ipc::Result<void> reserve(int fd, off_t at, off_t size) override
+    {
+        if (const int error = enter("reserve")) return ipc::fail(error, "fallocate");
+        return real_.reserve(fd, at, size);
+    }
     ipc::Result<void> unlink(const std::string& path) override { return real_.unlink(path); }
     ipc::Result<void> make_directories(const std::string& path, mode_t mode) override
     {
@@ -138,6 +143,7 @@ public:
     }
     ipc::Result<std::size_t> pwrite(int fd, const void* from, std::size_t size, off_t at) override
     {
+        if (const int error = enter("pwrite")) return ipc::fail(error, "pwrite");
         return real_.pwrite(fd, from, size, at);
     }
     ipc::Result<void> kill(pid_t pid, int signal) override { return real_.kill(pid, signal); }

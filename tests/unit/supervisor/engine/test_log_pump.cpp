@@ -27,6 +27,7 @@ using cluster::tests::run_until;
 namespace {
 
 constexpr ipc::milliseconds kUnfinished{200}; ///< how long a shared file waits for a line's end
+constexpr ipc::milliseconds kFullAgain{250};  ///< then a file that cannot be written is tried again
 
 /// A pump over real pipes and files. Workers are write ends that the test holds.
 struct Pumping {
@@ -44,7 +45,11 @@ struct Pumping {
     std::unique_ptr<LogStream> open(const std::string& file, int worker = 0,
                                     StreamKind kind = StreamKind::out)
     {
-        auto stream = pump.open(worker, kind, file, {::geteuid(), ::getegid()});
+        return open(LogPlan{.path = file}, worker, kind);
+    }
+    std::unique_ptr<LogStream> open(LogPlan plan, int worker = 0, StreamKind kind = StreamKind::out)
+    {
+        auto stream = pump.open(worker, kind, std::move(plan), {::geteuid(), ::getegid()});
         if (!stream) FAIL(stream.error().text());
         return std::move(*stream);
     }
@@ -259,28 +264,96 @@ TEST_CASE("log pump: drain takes all that a dead worker has left, in one go")
     CHECK(content(stream->path()) == all);
 }
 
-TEST_CASE("log pump: what cannot be written is dropped and told once, and no worker is stopped")
+TEST_CASE("log pump: what cannot be written is dropped, counted and told, and no worker is stopped")
 {
     for (const int error : {ENOSPC, EIO}) {
         CAPTURE(error);
         Pumping p;
         const auto stream = p.open(p.path("out.log"));
         const auto end = worker_end(*stream);
-        p.system.faults["splice"] = error;
-        REQUIRE(pour(p, end, std::string(300'000, 'x')));
+        p.system.faults = {{"splice", error}, {"pwrite", error}, {"reserve", error}};
+        std::string all;
+        for (int line = 0; line < 3000; ++line)
+            all += std::string(99, 'x') + '\n';
+        REQUIRE(pour(p, end, all));
         p.pump.drain(*stream); // ends, although every call fails
         CHECK(content(stream->path()).empty());
         REQUIRE(p.complaints.size() == 1);
         CHECK(p.complaints[0] == "cannot write " + stream->path() +
                                      ", output is dropped: splice: " + ipc::errno_text(error));
+        const LogFigures figures = stream->figures();
+        CHECK(figures.lost_lines == 3000);
+        CHECK(figures.lost_bytes == 300'000);
+        CHECK(figures.trouble == "splice: " + ipc::errno_text(error));
+        CHECK(figures.trouble_since == p.clock.wall_ms());
 
         p.system.faults.clear(); // room again
+        p.clock.advance(kFullAgain);
+        const std::string note =
+            "[clusterd] 3000 lines (300.0 kB) were lost here: splice: " + ipc::errno_text(error) +
+            "\n";
+        CHECK(p.file_becomes(stream->path(), note)); // without any more output
         say(end, "back\n");
-        REQUIRE(p.file_becomes(stream->path(), "back\n"));
-        p.system.faults["splice"] = error;
-        say(end, "lost\n");
-        CHECK(run_until(p.loop, [&] { return p.complaints.size() == 2; }));
+        REQUIRE(p.file_becomes(stream->path(), note + "back\n"));
+        CHECK(stream->figures().trouble.empty());
+        CHECK(stream->figures().lost_lines == 3000);
     }
+}
+
+TEST_CASE("log pump: a line whose beginning or end is lost is lost as a whole")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("out.log"));
+    const auto end = worker_end(*stream);
+    say(end, "whole\nbegin");
+    REQUIRE(p.file_becomes(stream->path(), "whole\nbegin"));
+    p.system.faults = {{"splice", ENOSPC}, {"reserve", ENOSPC}};
+    say(end, "ning of it,"); // the disk had room for the beginning alone
+    REQUIRE(p.file_becomes(stream->path(), "whole\n"));
+    p.system.faults.clear();
+    p.clock.advance(kFullAgain);
+    say(end, " its end\nnext\n");
+    const std::string note =
+        "[clusterd] 1 line (25 B) were lost here: splice: " + ipc::errno_text(ENOSPC) + "\n";
+    CHECK(p.file_becomes(stream->path(), "whole\n" + note + "next\n"));
+}
+
+TEST_CASE("log pump: block keeps everything in the pipe until the file can be written")
+{
+    for (const bool dated : {false, true}) {
+        CAPTURE(dated);
+        Pumping p;
+        const std::string file = p.path("out.log");
+        const auto stream = p.open({.path = file,
+                                    .style = {.date_format = dated ? "[date]" : ""},
+                                    .on_full = ipc::LogOnFull::block});
+        const auto end = worker_end(*stream);
+        p.system.faults = {{"splice", ENOSPC}, {"pwrite", ENOSPC}, {"reserve", ENOSPC}};
+        say(end, "one\n");
+        REQUIRE(run_until(p.loop, [&] { return p.complaints.size() == 1; }));
+        CHECK(p.complaints[0].contains(", output waits: "));
+        say(end, "two\n");
+        p.clock.advance(kFullAgain);
+        p.settle();
+        p.pump.drain(*stream); // ends
+        CHECK(content(file).empty());
+        CHECK(stream->figures().lost_bytes == 0);
+        CHECK(!stream->figures().trouble.empty());
+        p.system.faults.clear();
+        p.clock.advance(kFullAgain);
+        CHECK(p.file_becomes(file, dated ? "date: one\ndate: two\n" : "one\ntwo\n"));
+        CHECK(stream->figures().trouble.empty());
+    }
+}
+
+TEST_CASE("log pump: a worker that is removed while it is blocked loses what does not fit")
+{
+    Pumping p;
+    const auto stream = p.open({.path = p.path("out.log"), .on_full = ipc::LogOnFull::block});
+    p.system.faults = {{"splice", ENOSPC}, {"pwrite", ENOSPC}, {"reserve", ENOSPC}};
+    say(worker_end(*stream), "one\n");
+    p.pump.empty(*stream); // ends
+    CHECK(stream->figures().lost_lines == 1);
 }
 
 TEST_CASE("log pump: a file that cannot even be looked at stops nobody either")

@@ -1,0 +1,220 @@
+// LogPump, copying: for lines that get a date or become JSON, for a stream with two files, and for
+// files that splice(2) cannot write.
+#include "supervisor/engine/log_pump.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace cluster::supervisor {
+namespace {
+
+using ipc::Result;
+
+constexpr std::size_t kPipeBytes = 65536;
+/// Empty lines with a date each are many times as long: a batch ends behind this.
+constexpr std::size_t kTextBytes = 256UL << 10U;
+
+} // namespace
+
+/// Before the first stream is there whose batches are copied: the row that is written down for its
+/// worker names the stage, too.
+void LogPump::need_stage(const LogPlan& plan)
+{
+    const bool copied = !plan.style.plain() || !plan.combined.empty();
+    if (stage_ || (!copied && plan.on_full != ipc::LogOnFull::spill)) return;
+    auto made = LogStage::make(system_, keeper_);
+    if (made)
+        stage_ = std::move(*made);
+    else
+        complain_("logs: " + made.error().text() +
+                  ": a crash of the manager may double some lines");
+}
+
+Result<void> LogPump::adopt_stage(std::uint64_t inode, KeptFds& kept)
+{
+    ipc::UniqueFd memory = kept.take(inode);
+    stage_lost_ = inode != 0 && !memory; // both daemons were killed
+    if (!memory) return {};
+    auto stage = LogStage::adopt(system_, keeper_, std::move(memory), kept);
+    if (!stage) return std::unexpected(stage.error());
+    stage_ = std::move(*stage);
+    return {};
+}
+
+void LogPump::settle_stage()
+{
+    if (!stage_) return;
+    const LogStage::Leftover left = stage_->leftover();
+    for (const FilePlace& file : left.cut)
+        for (const auto& [path, known] : sinks_)
+            if (const auto sink = known.lock()) sink->cut_back(file);
+    const auto stream = std::ranges::find(streams_, left.stream, &LogStream::inode);
+    if (left.bytes > 0 && stream != streams_.end()) take_rest(**stream, left.bytes);
+    stage_->idle();
+    stage_->empty_pipe();
+    for (LogStream* one : streams_)
+        for (const LogStream::Target& target : one->targets_)
+            if (target.sink->writer == one && target.sink->regular())
+                if (const auto place = target.sink->place())
+                    target.sink->open_line = target.sink->ends_in_mid_line(place->size);
+}
+
+LogPump::Batch LogPump::copy(LogStream& stream, bool finish)
+{
+    const Front front = look(stream, finish);
+    if (front.bytes.empty()) return {front.otherwise};
+    const std::size_t most = front.stays ? kTextBytes : std::string::npos;
+    const std::string_view bytes = front.bytes.substr(0, form_lines(stream, front.bytes, most));
+    const bool exact = front.stays && stage_ && has_regular_file(stream);
+    const bool goes_on = stream.sink().open_line && stream.sink().writer == &stream;
+    const auto not_written = write_targets(stream, bytes, exact);
+    if (not_written && front.stays) return *not_written;
+    stream.figures_.bytes += bytes.size();
+    if (stream.is_read()) tell_taps(stream, bytes, with_lead(goes_on ? "" : head_));
+    if (front.stays) consume(stream, bytes.size(), exact);
+    return {Moved::some, bytes.size()};
+}
+
+bool LogPump::has_regular_file(const LogStream& stream)
+{
+    return std::ranges::any_of(
+        stream.targets_, [](const LogStream::Target& target) { return target.sink->regular(); });
+}
+
+/// What is to be written next. It stays in the pipe where something may come between taking it and
+/// having written it.
+LogPump::Front LogPump::look(LogStream& stream, bool finish)
+{
+    const bool held = std::ranges::any_of(stream.targets_, [&](const LogStream::Target& target) {
+        return target.sink->holder && target.sink->holder != &stream;
+    });
+    if (held && !finish) return {.otherwise = Moved::waiting};
+    const bool due = std::ranges::any_of(
+        stream.targets_, [](const LogStream::Target& to) { return to.sink->line_end_wanted; });
+    const bool whole = stream.shares_a_file() || stream.format_.needs_whole_lines() || due;
+    const bool stays = whole || (stage_ && has_regular_file(stream)) ||
+                       stream.plan_.on_full != ipc::LogOnFull::drop;
+    const auto bytes = stays ? peek(stream, kPipeBytes) : std::nullopt;
+    if (!bytes) {
+        const auto size = system_.read(stream.fd(), buffer(), kPipeBytes);
+        return {.bytes = {buffer(), size.value_or(0)}, .stays = false};
+    }
+    if (!whole) return {.bytes = *bytes};
+    const std::size_t limit = due(stream, *bytes, finish);
+    return {.bytes = bytes->substr(0, limit),
+            .otherwise = stream.unfinished_since_.count() > 0 ? Moved::waiting : Moved::nothing};
+}
+
+/// Into `text_`, with room before it for what each file needs there. So many of the bytes are in
+/// it.
+std::size_t LogPump::form_lines(LogStream& stream, std::string_view bytes, std::size_t most)
+{
+    const bool read = tap_ || std::ranges::any_of(stream.targets_, [](const auto& target) {
+                          return !target.sink->is_null();
+                      });
+    const std::int64_t now = clock_.wall_ms();
+    head_ = stream.format_.head(now);
+    text_.assign(head_.size() + 1, '\n');
+    return read ? stream.format_.append(text_, bytes, now, most) : bytes.size();
+}
+
+/// The formed lines behind `lead`, which is at most a newline and a head.
+std::string_view LogPump::with_lead(std::string_view lead)
+{
+    const std::size_t room = head_.size() + 1;
+    lead.copy(text_.data() + (room - lead.size()), lead.size());
+    return std::string_view{text_}.substr(room - lead.size());
+}
+
+std::optional<LogPump::Batch> LogPump::write_targets(LogStream& stream, std::string_view bytes,
+                                                     bool exact)
+{
+    enum class State { open, written, lost };
+    struct Attempt {
+        LogStream::Target& target;
+        Result<FilePlace> place;
+        State state = State::open;
+    };
+    std::vector<Attempt> attempts;
+    std::vector<FilePlace> places;
+    for (LogStream::Target& target : stream.targets_) {
+        const bool looks = target.sink->regular() && !target.loses();
+        attempts.push_back(
+            {target, looks ? place_for_batch(stream, *target.sink, nullptr) : FilePlace{}});
+        if (looks && attempts.back().place) places.push_back(*attempts.back().place);
+    }
+    if (exact) stage_->writing(places);
+    const auto undo = [&](Batch why) {
+        for (const Attempt& attempt : attempts)
+            if (attempt.state == State::written) attempt.target.sink->cut(attempt.place->size);
+        if (exact) stage_->idle();
+        return why;
+    };
+    for (Attempt& attempt : attempts) {
+        LogSink& sink = *attempt.target.sink;
+        attempt.state = State::lost;
+        if (attempt.target.loses()) continue;
+        const Result<void> done = attempt.place ? write_target(stream, sink, attempt.place->size)
+                                                : std::unexpected(attempt.place.error());
+        if (done) {
+            attempt.state = State::written;
+            continue;
+        }
+        const OnFull then = on_full(stream, sink, done.error());
+        if (then == OnFull::wait) return undo({Moved::blocked});
+        if (then == OnFull::again) return undo({Moved::some});
+    }
+    for (const Attempt& attempt : attempts) {
+        if (attempt.state == State::written)
+            wrote(stream, *attempt.target.sink, bytes, attempt.place->size);
+        else
+            lose(stream, attempt.target, bytes);
+    }
+    return std::nullopt;
+}
+
+Result<void> LogPump::write_target(LogStream& stream, LogSink& sink, std::uint64_t size)
+{
+    if (sink.is_null()) return {};
+    const bool own_line = sink.open_line && sink.writer == &stream;
+    bool foreign_line = sink.open_line && !own_line;
+    if (sink.regular()) foreign_line = sink.writer != &stream && sink.ends_in_mid_line(size);
+    std::string lead = foreign_line ? "\n" : "";
+    if (!own_line) lead += head_;
+    return sink.append(with_lead(lead), size);
+}
+
+void LogPump::wrote(LogStream& stream, LogSink& sink, std::string_view bytes, std::uint64_t at)
+{
+    note_time(sink, at);
+    sink.writer = &stream;
+    sink.open_line = bytes.back() != '\n' && !stream.format_.needs_whole_lines();
+    if (!sink.spills()) sink.recover();
+}
+
+/// The files have it: it leaves the pipe.
+void LogPump::consume(LogStream& stream, std::size_t size, bool exact)
+{
+    if (!exact) {
+        (void)system_.read(stream.fd(), buffer(), size);
+        return;
+    }
+    stage_->consuming(stream.inode(), size);
+    take_rest(stream, size);
+    stage_->idle();
+    stage_->empty_pipe();
+}
+
+void LogPump::take_rest(LogStream& stream, std::uint64_t bytes)
+{
+    while (bytes > 0) {
+        auto size = system_.splice(stream.fd(), stage_->pipe(), nullptr, bytes);
+        if (!size) // a pipe that takes less than its twin: not exact for once, but no line twice
+            size = system_.read(stream.fd(), buffer(), std::min<std::uint64_t>(bytes, kPipeBytes));
+        if (!size || *size == 0) return;
+        bytes -= *size;
+    }
+}
+
+} // namespace cluster::supervisor

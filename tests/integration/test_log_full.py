@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""What becomes of output while the disk with its log is full (`log_on_full`). The disk is a tmpfs of
+this program's own mount namespace: takes root."""
+import contextlib
+import ctypes
+import os
+import re
+import subprocess
+import unittest
+
+from harness import wait_for
+from test_logs import Printing
+
+CLONE_NEWNS = 0x20000
+NOTE = re.compile(r"\[clusterd\] (\d+) lines? \([^)]*\) were lost here: .*no space left on device")
+DATE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: ")
+
+# Numbered lines, and in `wrote` how many of them have been written. `stop` ends it.
+PACED = """
+import os, signal, struct, time
+wrote = os.open("wrote", os.O_RDWR | os.O_CREAT)
+n = 0
+while not os.path.exists("stop"):
+    os.write(1, b"".join(b"line %d\\n" % number for number in range(n, n + 100)))
+    n += 100
+    os.pwrite(wrote, struct.pack("Q", n), 0)
+    time.sleep(0.004)
+open("stopped", "w").close()
+signal.pause()
+"""
+
+
+def setUpModule():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise unittest.SkipTest(f"no mount namespace: {os.strerror(ctypes.get_errno())}")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+class Full(Printing):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.dir / "disk"
+        self.disk.mkdir()
+        self.work = self.dir / "work"
+        self.work.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", self.disk], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.disk], check=True)
+        self.out = self.disk / "out.log"
+
+    def start_paced(self, **attributes):
+        self.start(PACED, cwd=str(self.work), out_file=str(self.out), error_file="/dev/null",
+                   **attributes)
+        wait_for(lambda: self.written() > 500, what="some lines")
+
+    def written(self):
+        file = self.work / "wrote"
+        return int.from_bytes(file.read_bytes(), "little") if file.exists() else 0
+
+    def fill(self):
+        with contextlib.suppress(OSError), open(self.disk / "ballast", "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+
+    def make_room(self):
+        (self.disk / "ballast").unlink()
+
+    def logs(self):
+        return self.json("describe", "api")["processes"][0]["logs"]
+
+    def stop(self):
+        """Ends the writing; returns how many lines were written."""
+        (self.work / "stop").write_text("")
+        wait_for((self.work / "stopped").exists, what="the worker's last line")
+        return self.written()
+
+    def lines(self):
+        return [DATE.sub("", line) for line in self.out.read_text().splitlines()]
+
+    def wait_for_last(self, count):
+        wait_for(lambda: self.lines()[-1] == f"line {count - 1}", what="the last line")
+
+    def check_all(self, count):
+        self.wait_for_last(count)
+        self.assertEqual(self.lines(), [f"line {number}" for number in range(count)])
+
+    def test_drop_stops_nobody_and_says_what_is_missing_where_it_is_missing(self):
+        for dated in (False, True):
+            with self.subTest(dated=dated):
+                self.start_paced(time=dated)
+                self.fill()
+                wait_for(lambda: self.logs()["lost_lines"] > 1000, what="losses")
+                self.assertIn("no space left on device", self.logs()["trouble"])
+                told = self.ctl("describe", "api").out
+                self.assertIn("log lines lost", told)
+                self.assertIn("no space left on device", told)
+                self.make_room()
+                wait_for(lambda: self.logs()["trouble"] == "", what="recovery")
+                count = self.stop()
+                self.wait_for_last(count)
+                self.check_gaps(count)
+                self.ctl("delete", "api")
+                for file in (*self.work.iterdir(), self.out):
+                    file.unlink()
+
+    def check_gaps(self, count):
+        """Every line is whole, and where one is missing a note says so."""
+        next_one, lost = 0, 0
+        for line in self.lines():
+            if note := NOTE.fullmatch(line):
+                next_one += int(note[1])
+                lost += int(note[1])
+                continue
+            self.assertEqual(line, f"line {next_one}")
+            next_one += 1
+        self.assertEqual(next_one, count)
+        self.assertEqual(lost, self.logs()["lost_lines"])
+
+    def test_block_loses_nothing_and_the_worker_waits(self):
+        for dated in (False, True):
+            with self.subTest(dated=dated):
+                self.start_paced(time=dated, log_on_full="block")
+                self.fill()
+                wait_for(lambda: self.logs()["trouble"], what="a full disk")
+                before = -1
+                def waits():
+                    nonlocal before
+                    before, now = self.written(), before
+                    return now == before
+                wait_for(waits, what="the worker to wait")
+                self.assertEqual(self.logs()["lost_lines"], 0)
+                self.make_room()
+                at = self.written()
+                wait_for(lambda: self.written() > at + 1000, what="the worker to go on")
+                self.check_all(self.stop())
+                self.assertEqual(self.logs()["trouble"], "")
+                self.ctl("delete", "api")
+                for file in (*self.work.iterdir(), self.out):
+                    file.unlink()
+
+    def test_spill_loses_nothing_and_nobody_waits_also_over_deaths_of_the_manager(self):
+        for dated in (False, True):
+            with self.subTest(dated=dated):
+                self.start_paced(time=dated, log_on_full="spill")
+                self.fill()
+                wait_for(lambda: list((self.home / "spill").glob("*")), what="a spill file")
+                at = self.written()
+                wait_for(lambda: self.written() > at + 2000, what="the worker to go on")
+                self.kill_manager()
+                at = self.written()
+                wait_for(lambda: self.written() > at + 2000, what="the worker to go on")
+                self.make_room()
+                wait_for(lambda: not list((self.home / "spill").glob("*")), what="recovery")
+                self.check_all(self.stop())
+                self.assertEqual(self.logs()["lost_lines"], 0)
+                self.ctl("delete", "api")
+                for file in (*self.work.iterdir(), self.out):
+                    file.unlink()
+
+
+if __name__ == "__main__":
+    unittest.main()
