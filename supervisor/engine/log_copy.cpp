@@ -90,9 +90,9 @@ LogPump::Front LogPump::look(LogStream& stream, bool finish)
         return target.sink->holder && target.sink->holder != &stream;
     });
     if (held && !finish) return {.otherwise = Moved::waiting};
-    const bool due = std::ranges::any_of(
+    const bool is_due = std::ranges::any_of(
         stream.targets_, [](const LogStream::Target& to) { return to.sink->line_end_wanted; });
-    const bool whole = stream.shares_a_file() || stream.format_.needs_whole_lines() || due;
+    const bool whole = stream.shares_a_file() || stream.format_.needs_whole_lines() || is_due;
     const bool stays = whole || (stage_ && has_regular_file(stream)) ||
                        stream.plan_.on_full != ipc::LogOnFull::drop;
     const auto bytes = stays ? peek(stream, kPipeBytes) : std::nullopt;

@@ -202,7 +202,9 @@ class What(MetricsTestCase):
         self.serve({"name": "a", "script": "sleep 1000", "memory_max": "100M",
                     "listen": [f"127.0.0.1:{self.free_port()}"]})
         types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", self.text(), re.MULTILINE))
-        optional = {"cluster_worker_cgroup_memory_bytes", "cluster_worker_event_loop_lag_seconds"}
+        optional = {"cluster_worker_cgroup_memory_bytes", "cluster_worker_event_loop_lag_seconds",
+                    "cluster_log_sink_lines_total", "cluster_log_sink_lost_lines_total",
+                    "cluster_log_sink_connected"}
         self.assertEqual({**documented, **types}, documented)
         self.assertLessEqual(set(documented) - set(types), optional)
 
