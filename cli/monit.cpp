@@ -55,7 +55,7 @@ Monit::Monit(std::unique_ptr<Terminal> terminal, ipc::UniqueFd signals, Context&
 int Monit::run()
 {
     while (!done_) {
-        link_.tick();
+        dirty_ = link_.tick() || dirty_;
         draw_when_due();
         turn();
     }

@@ -19,6 +19,7 @@ constexpr milliseconds kListPause = 1s;
 constexpr milliseconds kSoon = 200ms; ///< after an event, so that a storm of them asks rarely
 constexpr milliseconds kDescribePause = 5s;
 constexpr milliseconds kTryPause = 200ms;
+constexpr milliseconds kSilence = 2s;        ///< that an answer is late before we say so
 constexpr off_t kHistoryBytes = 256L * 1024; ///< of each file
 constexpr std::size_t kHistoryLines = 1000;
 constexpr std::size_t kMostPending = 4000;
@@ -108,10 +109,16 @@ bool MonitLink::waits_for(Asked what) const
                                [&](const auto& entry) { return entry.second.what == what; });
 }
 
-void MonitLink::tick()
+bool MonitLink::tick()
 {
+    const bool before = model_.connected;
     if (!client_) connect();
-    if (!client_) return;
+    if (client_) ask_what_is_due();
+    return model_.connected != before;
+}
+
+void MonitLink::ask_what_is_due()
+{
     const milliseconds now = context_.clock.now();
     if (now >= next_list_ && !waits_for(Asked::list)) {
         const bool sample = now >= next_sample_;
@@ -119,6 +126,10 @@ void MonitLink::tick()
         list_soon_ = false;
         next_list_ = now + kListPause;
         post({.what = Asked::list, .sample = sample}, "list", json::object());
+    }
+    if (now >= next_list_ + kSilence && model_.connected) {
+        model_.connected = false; // until it answers
+        model_.link_text = "the daemon does not answer: is it stopped?";
     }
     if (tapped_ != model_.selected && !waits_for(Asked::follow)) tap_selected();
     if (tapped_ && live_ && now >= next_describe_ && !waits_for(Asked::describe)) {

@@ -21,7 +21,8 @@ public:
     MonitLink(MonitModel& model, Context& context) : model_{model}, context_{context} {}
 
     /// Connects again, asks what is due, follows the log of whoever is selected now.
-    void tick();
+    /// True when there is something else to be seen.
+    bool tick();
     /// Milliseconds until `tick` has something to do by itself.
     [[nodiscard]] int time_left() const;
 
@@ -55,6 +56,7 @@ private:
     };
 
     void connect();
+    void ask_what_is_due();
     void lose(const std::string& why);
     void post(Request request, std::string_view method, const json& params);
     [[nodiscard]] bool waits_for(Asked what) const;

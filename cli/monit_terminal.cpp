@@ -129,11 +129,16 @@ std::optional<Key> mouse_key()
     MEVENT event{};
     if (::getmouse(&event) != OK) return std::nullopt;
     Key key{.name = KeyName::click, .x = event.x, .y = event.y};
-    if ((event.bstate & BUTTON4_PRESSED) != 0)
+    // A press and its release that are read together are one click, two of them a double one.
+    const auto has = [&](mmask_t pressed, mmask_t clicked) {
+        return (event.bstate & (pressed | clicked)) != 0;
+    };
+    constexpr mmask_t kClicks = BUTTON1_CLICKED | BUTTON1_DOUBLE_CLICKED | BUTTON1_TRIPLE_CLICKED;
+    if (has(BUTTON4_PRESSED, BUTTON4_CLICKED))
         key.name = KeyName::wheel_up;
-    else if ((event.bstate & BUTTON5_PRESSED) != 0)
+    else if (has(BUTTON5_PRESSED, BUTTON5_CLICKED))
         key.name = KeyName::wheel_down;
-    else if ((event.bstate & BUTTON1_PRESSED) == 0)
+    else if (!has(BUTTON1_PRESSED, kClicks))
         return std::nullopt;
     return key;
 }

@@ -329,10 +329,12 @@ class Keys(MonitTestCase):
         self.see(r"q quit")
 
     def test_the_mouse_selects_and_scrolls(self):
-        def mouse(button, column, row):
+        def mouse(button, column, row, together=False):
             """xterm's reports of press and release, from 1 (ctlseqs, "Mouse Tracking")."""
-            for number in (button, 3) if button < 64 else (button,):
-                self.send_bytes(b"\x1b[M" + bytes(32 + value for value in (number, column, row)))
+            reports = [b"\x1b[M" + bytes(32 + value for value in (number, column, row))
+                       for number in ((button, 3) if button < 64 else (button,))]
+            for data in [b"".join(reports)] if together else reports:
+                self.send_bytes(data)
         self.start_naps("api", "job")
         self.start_talker()
         self.open()
@@ -342,8 +344,11 @@ class Keys(MonitTestCase):
         self.see(r"^tick")
         mouse(64, 10, 20)
         self.see(r"newer lines below")
-        mouse(0, 10, 4)
+        mouse(0, 10, 4, together=True)
         self.see(r"logs of job \(1\)")
+        for _ in range(2):
+            mouse(0, 10, 3, together=True)
+        self.see(r"logs of api \(0\)")
 
 
 class Daemon(MonitTestCase):
@@ -378,8 +383,13 @@ class Daemon(MonitTestCase):
         manager = self.about()["pid"]
         os.kill(manager, signal.SIGSTOP)
         try:
+            self.see(r"the daemon does not answer")
+            os.kill(manager, signal.SIGCONT)
+            self.see_no(r"does not answer")
+            os.kill(manager, signal.SIGSTOP)
             self.type("Down")
             self.see(r"^── job \(1\)")
+            self.see(r"the daemon does not answer")
             self.type("q")
             self.assertEqual(self.code(), 0)
         finally:
