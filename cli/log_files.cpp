@@ -1,5 +1,7 @@
 #include "cli/log_files.hpp"
 
+#include "cli/log_start.hpp"
+
 #include <fcntl.h>
 
 #include <algorithm>
@@ -13,7 +15,8 @@ namespace cluster::cli {
 namespace {
 
 constexpr std::string_view kStampForm =
-    "dddddddd-dddddd.ddd-"; ///< d: a digit; 20261122T113000.123Z
+    "dddddddd-dddddd.ddd-";              ///< d: a digit; 20261122T113000.123Z
+constexpr std::uint64_t kTailBytes = 64; ///< by which a file is known again
 constexpr std::string_view kZstd = ".zst";
 constexpr std::string_view kGzip = ".gz";
 
@@ -157,6 +160,32 @@ void LogFiles::find_rotated(LogChain& chain,
     const auto stat = system_.fstat(newest->fd);
     if (stat && stat->st_dev == chain.device && stat->st_ino == chain.inode)
         chain.rotated.pop_back(); // it was put aside after we had opened it
+}
+
+void LogFiles::end_at_whole_line(LogChain& chain)
+{
+    const auto log = open(chain, chain.current());
+    if (!log) return;
+    chain.size = line_begin(*this, *log, log->size);
+    chain.tail = text_before(*log, chain.size);
+}
+
+LogPlace LogFiles::place_behind(const LogChain& before, const LogChain& now)
+{
+    const LogPlace place = place_after(before, now);
+    const auto log = open(now, place.file);
+    if (!log || log->packing != Packing::plain || !before.file) return place;
+    if (text_before(*log, place.offset) != before.tail) return {place.file, 0};
+    return place;
+}
+
+std::string LogFiles::text_before(const OpenLog& log, std::uint64_t end)
+{
+    std::string text(std::min<std::uint64_t>(end, kTailBytes), '\0');
+    const auto got =
+        system_.pread(log.fd, text.data(), text.size(), static_cast<off_t>(end - text.size()));
+    text.resize(got ? *got : 0);
+    return text;
 }
 
 std::optional<OpenLog> LogFiles::open(const LogChain& chain, std::size_t file)

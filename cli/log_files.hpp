@@ -42,6 +42,7 @@ struct LogChain {
     std::uint64_t inode = 0;
     std::uint64_t size = 0;     ///< when it was opened: what comes behind it is not history
     std::int64_t opened_at = 0; ///< milliseconds since 1970
+    std::string tail{}; ///< the last bytes before `size`, where `end_at_whole_line` has been
 
     [[nodiscard]] std::size_t files() const { return rotated.size() + 1; }
     [[nodiscard]] std::size_t current() const { return rotated.size(); }
@@ -78,6 +79,12 @@ public:
     /// shows a file twice, which is noticed, and hides none.
     std::vector<LogChain> open_chains(const std::vector<std::string>& paths, std::int64_t now_ms);
 
+    /// Takes an unfinished last line off the chain: it is shown when it is whole.
+    void end_at_whole_line(LogChain& chain);
+    /// As `place_after`, and from the beginning of a file that was emptied and has grown again,
+    /// which its size does not tell. `before` has been through `end_at_whole_line`.
+    LogPlace place_behind(const LogChain& before, const LogChain& now);
+
     /// Empty: it has gone meanwhile, or cannot be read.
     std::optional<OpenLog> open(const LogChain& chain, std::size_t file);
 
@@ -86,6 +93,7 @@ public:
 
 private:
     void open_current(LogChain& chain);
+    std::string text_before(const OpenLog& log, std::uint64_t end);
     void find_rotated(LogChain& chain, std::map<std::string, std::vector<std::string>>& folders);
     std::optional<OpenLog> open_rotated(const RotatedLog& log);
     LineTimes times_of(const struct stat& stat, std::int64_t rotated_at);

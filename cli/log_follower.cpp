@@ -65,6 +65,7 @@ LogLook raw_look(const LogLook& look)
 std::vector<std::string> texts_of(const std::deque<TimedLine>& lines)
 {
     std::vector<std::string> texts;
+    texts.reserve(lines.size());
     for (const TimedLine& line : lines)
         texts.push_back(line.text);
     return texts;
@@ -122,19 +123,13 @@ int LogFollower::find_logs()
 std::vector<LogChain> LogFollower::open_chains()
 {
     std::vector<std::string> paths;
+    paths.reserve(logs_.size());
     for (const WrittenLog& log : logs_)
         paths.push_back(log.path);
     auto chains = files_.open_chains(paths, context_.clock.wall_ms());
     if (request_.follow)
-        std::ranges::for_each(chains, [&](auto& chain) { end_at_whole_line(chain); });
+        std::ranges::for_each(chains, [&](auto& chain) { files_.end_at_whole_line(chain); });
     return chains;
-}
-
-/// A line that is still being written comes as a whole when it is.
-void LogFollower::end_at_whole_line(LogChain& chain)
-{
-    const auto log = files_.open(chain, chain.current());
-    if (log) chain.size = line_begin(files_, *log, log->size);
 }
 
 void LogFollower::print_heading()
@@ -163,6 +158,7 @@ void LogFollower::print_history()
 void LogFollower::print_from(const std::vector<LogPlace>& places, std::uint64_t skip)
 {
     std::vector<std::unique_ptr<LineSource>> sources;
+    sources.reserve(chains_.size());
     for (std::size_t at = 0; at < chains_.size(); ++at)
         sources.push_back(
             std::make_unique<ChainReader>(files_, chains_[at], places[at], request_.filter));
@@ -226,7 +222,7 @@ void LogFollower::catch_up()
     for (const LogChain& chain : chains_) {
         const auto known = std::ranges::find(before, chain.path, &LogChain::path);
         places.push_back(known == before.end() ? LogPlace{chain.current(), 0}
-                                               : place_after(*known, chain));
+                                               : files_.place_behind(*known, chain));
     }
     print_from(places, 0);
 }
@@ -238,10 +234,12 @@ void LogFollower::catch_up_behind_shown(const std::vector<LogChain>& before)
     for (std::size_t log = 0; log < chains_.size(); ++log) {
         const LogChain& chain = chains_[log];
         const auto known = std::ranges::find(before, chain.path, &LogChain::path);
+        const Lines& shown = shown_[logs_[log].writers[0]];
         LogPlace from = near_end(chain, kMostMissed);
-        if (known != before.end()) from = std::max(from, place_after(*known, chain));
+        if (shown.empty() && known != before.end())
+            from = std::max(from, files_.place_behind(*known, chain));
         auto lines = read_last(log, from, kMostMissed);
-        const auto behind = behind_shown(texts_of(lines), shown_[logs_[log].writers[0]]);
+        const auto behind = behind_shown(texts_of(lines), shown);
         lines.erase(lines.begin(), lines.begin() + behind);
         found.push_back(std::make_unique<KeptLines>(std::move(lines)));
     }
@@ -249,6 +247,7 @@ void LogFollower::catch_up_behind_shown(const std::vector<LogChain>& before)
         const WrittenLog& log = logs_[merge.source()];
         if (request_.filter.passes(merge.text(), merge.at()))
             print(log.writers[0], log.name, merge.at(), merge.text());
+        note_shown(log.writers[0], merge.text());
     }
     flush();
 }
@@ -257,15 +256,14 @@ void LogFollower::catch_up_behind_shown(const std::vector<LogChain>& before)
 /// holds less.
 LogPlace LogFollower::near_end(const LogChain& chain, std::uint64_t bytes)
 {
-    if (chain.size >= bytes || chain.rotated.empty())
-        return {chain.current(), chain.size - std::min(chain.size, bytes)};
-    const auto log = files_.open(chain, chain.current() - 1);
-    const bool plain = log && log->packing == Packing::plain;
-    return {chain.current() - 1, plain ? log->size - std::min(log->size, bytes) : 0};
+    const bool current = chain.size >= bytes || chain.rotated.empty();
+    const std::size_t file = current ? chain.current() : chain.current() - 1;
+    const auto log = files_.open(chain, file);
+    if (!log || log->packing != Packing::plain) return {file, 0};
+    return {file, line_begin(files_, *log, log->size - std::min(log->size, bytes))};
 }
 
-/// The lines from there on, whatever the filter says: the last ones that take so many bytes. The
-/// first one may be only the end of a line.
+/// The lines from there on, whatever the filter says: the last ones that take so many bytes.
 std::deque<TimedLine> LogFollower::read_last(std::size_t log, LogPlace from, std::uint64_t bytes)
 {
     std::deque<TimedLine> lines;
@@ -400,7 +398,6 @@ void LogFollower::print_notification(const json& params, std::size_t* skip)
     const std::string name = member_text(params, "name");
     const LogWriter writer = writer_of(params);
     const std::int64_t at = member_number(params, "at");
-    Lines& shown = shown_[keeper_of(writer)];
     lines_.widen(name);
     for (const json& line : lines_of(params)) {
         const std::string text = whole_line(writer, line.get_ref<const std::string&>());
@@ -409,8 +406,15 @@ void LogFollower::print_notification(const json& params, std::size_t* skip)
             continue;
         }
         if (request_.filter.passes(text, at)) print(writer, name, at, text);
-        shown.push_back(text);
+        note_shown(writer, text);
     }
+}
+
+/// Whatever the filter says: it is the place that is kept.
+void LogFollower::note_shown(const LogWriter& writer, std::string_view text)
+{
+    Lines& shown = shown_[keeper_of(writer)];
+    shown.emplace_back(text);
     if (shown.size() > 2 * kShownKept) shown.erase(shown.begin(), shown.end() - kShownKept);
 }
 

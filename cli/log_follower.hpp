@@ -47,7 +47,6 @@ private:
     using Lines = std::vector<std::string>;
     int find_logs();
     std::vector<LogChain> open_chains();
-    void end_at_whole_line(LogChain& chain);
 
     void print_heading();
     void print_history();
@@ -71,6 +70,7 @@ private:
     void print_pending();
     std::map<std::size_t, std::size_t> known_pending();
     void print_notification(const json& params, std::size_t* skip);
+    void note_shown(const LogWriter& writer, std::string_view text);
     void print(const LogWriter& writer, std::string_view name, std::int64_t at,
                std::string_view text);
     void flush();

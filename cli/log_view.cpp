@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <utility>
 
 namespace cluster::cli {
 namespace {
@@ -103,11 +104,18 @@ void LogLines::append_json(const LogLine& line, std::string& out)
     if (line.at == 0)
         out += "null";
     else
-        append_json_string(look_.timestamp ? date_.text(line.at) : format_time(line.at), out);
+        append_json_string(look_.timestamp ? date_.text(line.at) : iso_time(line.at), out);
     fmt::format_to(std::back_inserter(out), R"(,"type":"{}","process_id":{},"app_name":)",
                    line.error ? "err" : "out", line.id);
     append_json_string(line.name, out);
     out += '}';
+}
+
+/// Many lines of one batch have the same time.
+const std::string& LogLines::iso_time(std::int64_t at)
+{
+    if (std::exchange(iso_at_, at) != at) iso_ = format_time(at);
+    return iso_;
 }
 
 void LogLines::append_keyed(const LogLine& line, std::string& out)

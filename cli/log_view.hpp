@@ -56,6 +56,7 @@ private:
     void append_json(const LogLine& line, std::string& out);
     void append_keyed(const LogLine& line, std::string& out);
     void append_time(std::int64_t at, std::string& out);
+    const std::string& iso_time(std::int64_t at);
     void append_text(std::string_view text, std::string& out) const;
     const std::string& prefix_of(const LogLine& line);
     Colour colour_of(std::string_view name);
@@ -65,6 +66,8 @@ private:
     ipc::DateFormat date_;
     std::size_t name_width_ = 10;
     std::map<std::pair<std::int64_t, bool>, std::string> prefixes_; ///< by id and stream
+    std::int64_t iso_at_ = 0;                                       ///< that `iso_` belongs to
+    std::string iso_;
     std::vector<std::string> apps_; ///< in the order of their colours
 };
 

@@ -184,6 +184,27 @@ TEST_CASE("log places: where reading goes on")
     CHECK(after({old}, 3, 10) == LogPlace{1, 0});                 // somebody else moved it
 }
 
+TEST_CASE("log places: a file that was emptied is read from its beginning, however large it is")
+{
+    Home home;
+    home.write("a.log", "first\nhal");
+    Reading reading{home};
+    auto before = reading.files.open_chains({home.path("a.log")}, 0);
+    reading.files.end_at_whole_line(before[0]);
+    CHECK(before[0].size == 6);
+    const auto place = [&] {
+        const auto now = reading.files.open_chains({home.path("a.log")}, 0);
+        return reading.files.place_behind(before[0], now[0]);
+    };
+    CHECK(place() == LogPlace{0, 6});
+    home.write("a.log", "emptied\n"); // the same file, anew
+    CHECK(place() == LogPlace{0, 0});
+    home.write("a.log", "");
+    CHECK(place() == LogPlace{0, 0});
+    home.write("a.log", "first\nhalf\n");
+    CHECK(place() == LogPlace{0, 6});
+}
+
 TEST_CASE("line times: spans, what came before the index, and no index")
 {
     LineTimes times{std::make_shared<const LineTimes::Records>(
