@@ -68,7 +68,9 @@ void LogRotation::begin()
 {
     begin_timer_.expires_after(kLookAfter);
     begin_timer_.async_wait([this](error_code cancelled) {
-        if (!cancelled) tend_all();
+        if (cancelled) return;
+        tend_all();
+        release_idle_memory();
     });
 }
 
@@ -184,6 +186,7 @@ void LogRotation::tend(const LogFile& file, const std::vector<std::string>& name
         if (const std::string& plain = rotated[at].plain; !plain.empty())
             enqueue(
                 {.log = file.path, .path = in_folder(file.path, plain), .as = file.rule.compress});
+    compress_next();
 }
 
 void LogRotation::tend_all()
@@ -233,7 +236,6 @@ void LogRotation::enqueue(Job job)
     if (compressor_ && same(compressor_->job)) return;
     if (std::ranges::any_of(jobs_, same)) return;
     jobs_.push_back(std::move(job));
-    compress_next();
 }
 
 void LogRotation::compress_next()
@@ -308,7 +310,9 @@ void LogRotation::check_cap_soon()
     cap_timer_.expires_after(kCapPause);
     cap_timer_.async_wait([this](error_code cancelled) {
         cap_due_ = false;
-        if (!cancelled) check_cap();
+        if (cancelled) return;
+        check_cap();
+        release_idle_memory();
     });
 }
 

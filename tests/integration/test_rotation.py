@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Log files are set aside, compressed and removed as declared, and not one byte is lost or doubled
 on the way; they can be emptied, moved and opened again, by logrotate too."""
+import contextlib
 import os
 import pathlib
 import re
@@ -20,10 +21,15 @@ STAMP = re.compile(r"\.\d{8}T\d{6}\.\d{3}Z(\.zst|\.gz)?$")
 
 
 def plain(path):
-    """What is in a log file, compressed or not."""
+    """What is in a log file, compressed or not, or compressed since we looked."""
+    if not path.exists():
+        path = next(it for it in (pathlib.Path(f"{path}{end}") for end in (".zst", ".gz", ""))
+                    if it.exists())
     tool = {".zst": ["zstd", "-dcq"], ".gz": ["gzip", "-dcq"]}.get(path.suffix)
     if not tool:
-        return path.read_bytes()
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_bytes()
+        return plain(path)
     return subprocess.run([*tool, path], check=True, stdout=subprocess.PIPE).stdout
 
 
