@@ -46,6 +46,8 @@ int tell(const json& answer, const std::string& name, const std::string& done, C
     if (member_text(setting, "source") == "environment")
         context.warn(fmt::format("the daemon was started with {}, which wins",
                                  member_text(setting, "variable")));
+    for (const std::string& fault : faults_in(answer))
+        context.warn(fault);
     if (!name.starts_with("metrics.")) return kDone;
     const json metrics = answer.value("metrics", json::object());
     if (const std::string fault = member_text(metrics, "fault"); !fault.empty())

@@ -46,6 +46,7 @@ std::string_view reason_of(int status)
 ScrapeRequest::ScrapeRequest(std::string_view token) : token_{token}
 {
     parser_.header_limit(kMaxHeaderBytes);
+    parser_.skip(true); // whatever body is announced, nobody reads it
 }
 
 std::optional<ScrapeVerdict> ScrapeRequest::put(std::string_view bytes)

@@ -19,8 +19,8 @@ using ipc::json;
 std::string put_listen(Settings& into, const std::string& value)
 {
     const auto address = ipc::check_address(value);
-    if (!address) return address.error();
-    if (address->starts_with("unix:")) return "a TCP address: Prometheus knows no others";
+    if (!address || address->starts_with("unix:"))
+        return "a port, or \"ADDRESS:PORT\" with an IPv4 or [IPv6] address";
     // A port alone: whoever wants the whole network to read it says so.
     into.metrics.listen = address->contains(':') ? *address : "127.0.0.1:" + *address;
     return {};

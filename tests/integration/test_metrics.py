@@ -178,10 +178,11 @@ class What(MetricsTestCase):
             });
             require('http').createServer((q, a) => a.end()).listen(process.env.PORT);
             """)
-        apps = [{"name": mode, "script": str(script), "exec_mode": mode, "min_uptime": 100,
-                 "env": {"PORT": str(self.free_port())}} for mode in ("cluster", "fork")]
-        self.serve(*apps)
-        for mode in "cluster", "fork":
+        ports = {mode: self.free_port() for mode in ("cluster", "fork")}
+        self.serve(*({"name": mode, "script": str(script), "exec_mode": mode, "min_uptime": 100,
+                      "env": {"PORT": str(port)}} for mode, port in ports.items()))
+        for mode, port in ports.items():
+            wait_for(lambda: http_answer(port), what=f"{mode} to serve")
             name = "cluster_worker_event_loop_lag_seconds"
             self.wait_for_figures(lambda now: now.all(name, app=mode), f"a lag of {mode}")
             self.wait_for_figures(lambda now: now.one(name, app=mode) < 0.5, "a small lag")

@@ -51,7 +51,7 @@ TEST_CASE("settings: what is wrong is told, has its default and keeps the rest")
     } rows[] = {
         {"{", "is no JSON object"},
         {"[]", "is no JSON object"},
-        {R"({"metrics": {"listen": "unix:/x"}})", "must be a TCP address"},
+        {R"({"metrics": {"listen": "unix:/x"}})", "metrics.listen must be a port"},
         {R"({"metrics": {"listen": "example.org:80"}})", "metrics.listen must be a port"},
         {R"({"metrics": {"lsten": 1}})", "there is no setting metrics.lsten; known are metrics."},
         {R"({"metrics": []})", "there is no setting metrics;"},
