@@ -323,7 +323,6 @@ private:
 
     void worker_logs(Exposition& to)
     {
-<<<<<<< ours
         const auto count = [&](std::string_view name, std::uint64_t LogFigures::* figure) {
             each(to, name, [&](const WorkerFigures& w) {
                 for (const StreamFigures& of : w.logs)
@@ -348,12 +347,6 @@ private:
         each_sink("cluster_log_sink_lost_lines_total", [](const Figures& of) { return of.lost; });
         each_sink("cluster_log_sink_connected",
                   [](const Figures& of) { return std::uint64_t{of.connected}; });
-=======
-        each(to, "cluster_worker_log_lost_bytes_total", [&](const WorkerFigures& w) {
-            for (const StreamFigures& log : w.logs)
-                to.sample(w.labels.with("stream", log.stream), log.lost_bytes);
-        });
->>>>>>> theirs
     }
 
     Supervisor& supervisor_;

@@ -44,13 +44,8 @@ std::optional<double> loop_lag_of(const Worker& worker)
 std::vector<StreamFigures> stream_figures(const Worker& worker)
 {
     std::vector<StreamFigures> figures;
-<<<<<<< ours
     if (worker.out) figures.push_back({"out", worker.out->figures()});
     if (worker.err) figures.push_back({"err", worker.err->figures()});
-=======
-    if (worker.out) figures.push_back({.stream = "out", .lost_bytes = worker.out->lost()});
-    if (worker.err) figures.push_back({.stream = "err", .lost_bytes = worker.err->lost()});
->>>>>>> theirs
     return figures;
 }
 
