@@ -388,7 +388,7 @@ Result<std::size_t> LogPump::splice_to(LogStream& stream, std::size_t limit)
     if (*size == 0) return ipc::fail(EAGAIN, "splice");
     sink.writer = &stream;
     if (!sink.spills()) sink.recover();
-    if (shared) {
+    if (shared && (stage_ || peek_.read)) {           // else nobody has looked
         sink.open_line = buffer()[*size - 1] != '\n'; // what due() has seen still stands there
         sink.holder = sink.open_line && *size < limit ? &stream : nullptr;
     }

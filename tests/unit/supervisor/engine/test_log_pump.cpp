@@ -617,8 +617,8 @@ TEST_CASE("log pump: a log that cannot be opened is an error that names it")
 {
     Pumping p;
     std::ofstream{p.path("file")} << "";
-    const auto stream =
-        p.pump.open(0, StreamKind::out, p.path("file/out.log"), {::geteuid(), ::getegid()});
+    const auto stream = p.pump.open(0, StreamKind::out, {.path = p.path("file/out.log")},
+                                    {::geteuid(), ::getegid()});
     REQUIRE_FALSE(stream);
     CHECK(stream.error().text().find(p.path("file")) != std::string::npos);
 }
@@ -671,7 +671,7 @@ TEST_CASE("log pump: another daemon goes on with a pipe in the middle of a line,
         }
         Pumping p;
         std::unique_ptr<LogStream> other;
-        auto stream = p.pump.adopt(0, StreamKind::out, file, kept.take(inode));
+        auto stream = p.pump.adopt(0, StreamKind::out, {.path = file}, kept.take(inode));
         REQUIRE(stream);
         if (shared) other = p.open(file, 1);
         CHECK((*stream)->inode() == inode);
@@ -693,7 +693,7 @@ TEST_CASE(
     KeptFds kept = p.keeper.hand_over();
     p.system.faults["open"] = EROFS;
     const auto adopted =
-        p.pump.adopt(0, StreamKind::out, p.path("err.log"), kept.take(stream->inode()));
+        p.pump.adopt(0, StreamKind::out, {.path = p.path("err.log")}, kept.take(stream->inode()));
     REQUIRE_FALSE(adopted);
     CHECK(adopted.error().text().contains(p.path("err.log")));
 }
