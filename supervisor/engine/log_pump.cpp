@@ -271,8 +271,10 @@ LogPump::Moved LogPump::move_batches(LogStream& stream, bool finish)
     for (int batch = 0; batch < kBatchesPerPass; ++batch) {
         if (!open()) return Moved::waiting;
         const Batch done = move(stream, finish);
-        if (done.bytes == 0 && done.what != Moved::some) return moved > 0 ? Moved::some : done.what;
         moved += done.bytes;
+        if (done.bytes > 0 || done.what == Moved::some) continue;
+        if (moved == 0) return done.what;
+        break;
     }
     return moved >= kMuch ? Moved::much : Moved::some;
 }
