@@ -14,14 +14,17 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 using ipc::Result;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 constexpr std::size_t kPipeBytes = 65536; ///< man 7 pipe: the default capacity
 constexpr int kBatchesPerPass = 4;        ///< then it is the next stream's turn
-constexpr milliseconds kCoalesce{1};      ///< small writes: one batch a millisecond, not one each
-constexpr milliseconds kUnfinishedLine{200}; ///< how long a shared file waits for a line's end
-constexpr milliseconds kLookAgain{50};       ///< at streams with an unfinished line
-constexpr milliseconds kFullAgain{250};      ///< at streams whose file cannot be written
+constexpr microseconds kCoalesce{1000};   ///< small writes: one batch a millisecond, not one each
+constexpr microseconds kShortest{20};     ///< less than that is no pause
+constexpr std::size_t kMuch = kPipeBytes / 2; ///< in one look: the next one comes sooner
+constexpr milliseconds kUnfinishedLine{200};  ///< how long a shared file waits for a line's end
+constexpr milliseconds kLookAgain{50};        ///< at streams with an unfinished line
+constexpr milliseconds kFullAgain{250};       ///< at streams whose file cannot be written
 constexpr std::size_t kTailBytes = 8192;
 
 bool is_empty(const ipc::Error& error)
@@ -180,10 +183,10 @@ void LogPump::watch(LogStream& stream)
 void LogPump::activate(LogStream& stream)
 {
     if (!std::exchange(stream.active_, true)) active_.push_back(&stream);
-    schedule(kCoalesce);
+    schedule(pause_);
 }
 
-void LogPump::schedule(milliseconds after)
+void LogPump::schedule(microseconds after)
 {
     const auto due = asio::steady_timer::clock_type::now() + after;
     if (std::exchange(scheduled_, true) && timer_.expiry() <= due) return;
@@ -217,11 +220,21 @@ void LogPump::pass()
     }
     active_.insert(active_.end(), unseen.begin(), unseen.end());
     active_.insert(active_.end(), still.begin(), still.end());
+    find_pause(most);
     if (active_.empty()) return;
     parked_ = !open();
     if (parked_) return;
-    if (most == Moved::much) return schedule(milliseconds{0});
-    schedule(most == Moved::blocked ? kFullAgain : most == Moved::waiting ? kLookAgain : kCoalesce);
+    schedule(most == Moved::blocked ? kFullAgain : most == Moved::waiting ? kLookAgain : pause_);
+}
+
+/// As long as a pipe takes to get half full: a shorter one costs wake-ups, a longer one stops the
+/// worker.
+void LogPump::find_pause(Moved most)
+{
+    if (most == Moved::much)
+        pause_ = pause_ > kShortest ? pause_ / 2 : microseconds{0};
+    else
+        pause_ = std::min(kCoalesce, std::max(pause_ * 2, kShortest));
 }
 
 void LogPump::drain(LogStream& stream)
@@ -266,10 +279,12 @@ LogPump::Moved LogPump::move_batches(LogStream& stream, bool finish)
     for (int batch = 0; batch < kBatchesPerPass; ++batch) {
         if (!open()) return Moved::waiting;
         const Batch done = move(stream, finish);
-        if (done.bytes == 0 && done.what != Moved::some) return moved > 0 ? Moved::some : done.what;
         moved += done.bytes;
+        if (done.bytes > 0 || done.what == Moved::some) continue;
+        if (moved == 0) return done.what;
+        break;
     }
-    return moved >= kPipeBytes ? Moved::much : Moved::some;
+    return moved >= kMuch ? Moved::much : Moved::some;
 }
 
 LogPump::Batch LogPump::move(LogStream& stream, bool finish)
@@ -384,7 +399,7 @@ Result<std::size_t> LogPump::splice_to(LogStream& stream, std::size_t limit)
     sink.writer = &stream;
     if (!sink.spills()) sink.recover();
     note_time(sink, place->size);
-    if (shared) {
+    if (shared && (stage_ || peek_.read)) {           // else nobody has looked
         sink.open_line = buffer()[*size - 1] != '\n'; // what due() has seen still stands there
         sink.holder = sink.open_line && *size < limit ? &stream : nullptr;
     }

@@ -203,7 +203,7 @@ private:
         blocked, ///< a file cannot be written: nothing to do for a while
         waiting, ///< it holds an unfinished line that is not yet due
         some,    ///< there may be more
-        much,    ///< a full pipe was moved: more is certain to come
+        much,    ///< half a pipe and more was moved: more is certain to come
     };
     struct Batch {
         Moved what = Moved::nothing;
@@ -214,8 +214,9 @@ private:
     ipc::Result<std::vector<LogStream::Target>> open_targets(const LogPlan& plan);
     void watch(LogStream& stream);
     void activate(LogStream& stream);
-    void schedule(std::chrono::milliseconds after);
+    void schedule(std::chrono::microseconds after);
     void pass();
+    void find_pause(Moved most);
     [[nodiscard]] bool open() const { return forced_ || !gate_ || gate_(); }
     Moved move_batches(LogStream& stream, bool finish);
     Batch move(LogStream& stream, bool finish);
@@ -284,6 +285,7 @@ private:
     std::vector<LogStream*> active_;
     boost::asio::steady_timer timer_;
     bool scheduled_ = false;
+    std::chrono::microseconds pause_{1000}; ///< between two looks at streams that have output
     std::function<bool()> gate_;
     bool forced_ = false; ///< the gate is not asked
     bool parked_ = false; ///< the gate was shut: nothing is scheduled until `wake`

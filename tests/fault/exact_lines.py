@@ -71,7 +71,7 @@ class Exact(harness.ClusterTestCase):
             if deaths < self.given.deaths:
                 self.kill_manager()
                 deaths += 1
-                if deaths % 10 == 5:
+                if deaths % 5 == 4:
                     self.ctl("reload", names[reloads % len(names)], timeout=300)
                     reloads += 1
             time.sleep(0.05)

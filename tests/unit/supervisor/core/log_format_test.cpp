@@ -36,6 +36,21 @@ std::string date(const char* pattern, std::int64_t wall_ms = kMoment)
     return out;
 }
 
+LineStyle dated(const char* pattern)
+{
+    LineStyle style;
+    style.date_format = pattern;
+    return style;
+}
+
+LineStyle objects(const char* name = "x")
+{
+    LineStyle style;
+    style.json = true;
+    style.app_name = name;
+    return style;
+}
+
 std::string formed(LineStyle style, std::string_view bytes)
 {
     LineFormat format{std::move(style)};
@@ -92,7 +107,7 @@ TEST_CASE("log format: hours of the afternoon, and zones on both sides of Greenw
 TEST_CASE("log format: each line gets the date, and what has no end is left without one")
 {
     const Zone zone{"UTC"};
-    const LineStyle style{.date_format = "HH:mm"};
+    const LineStyle style = dated("HH:mm");
     CHECK(formed(style, "one\ntwo\n") == "00:05: one\n00:05: two\n");
     CHECK(formed(style, "one\ntw") == "00:05: one\n00:05: tw");
     CHECK(formed(style, "\n\n") == "00:05: \n00:05: \n");
@@ -101,7 +116,9 @@ TEST_CASE("log format: each line gets the date, and what has no end is left with
 
 TEST_CASE("log format: an object for each line, with PM2's keys in PM2's order")
 {
-    const LineStyle style{.json = true, .error = true, .process_id = 7, .app_name = "a\"b"};
+    LineStyle style = objects("a\"b");
+    style.error = true;
+    style.process_id = 7;
     const std::string first = R"({"message":"say \"hi\"\t","timestamp":"2025-03-04T00:05:09.047Z",)"
                               R"("type":"err","process_id":7,"app_name":"a\"b"})"
                               "\n";
@@ -112,7 +129,7 @@ TEST_CASE("log format: an object for each line, with PM2's keys in PM2's order")
 
 TEST_CASE("log format: whatever bytes come, each line of JSON can be parsed")
 {
-    const LineStyle style{.json = true, .app_name = "x"};
+    const LineStyle style = objects();
     const struct {
         std::string bytes, want;
     } rows[] = {
@@ -136,32 +153,33 @@ TEST_CASE("log format: whatever bytes come, each line of JSON can be parsed")
 TEST_CASE("log format: JSON takes its timestamp in the date format, when there is one")
 {
     const Zone zone{"UTC"};
-    const std::string line =
-        formed({.date_format = "YYYY [\"]", .json = true, .app_name = "x"}, "m\n");
+    LineStyle style = dated("YYYY [\"]");
+    style.json = true;
+    const std::string line = formed(style, "m\n");
     CHECK(nlohmann::json::parse(line)["timestamp"] == "2025 \"");
 }
 
 TEST_CASE("log format: a batch that grows too long ends behind a line")
 {
     const Zone zone{"UTC"};
-    LineFormat dated{{.date_format = "HH"}};
-    std::string out{dated.head(kMoment)};
-    CHECK(dated.append(out, "1\n2\n3\n", kMoment, 10) == 4);
+    LineFormat hours{dated("HH")};
+    std::string out{hours.head(kMoment)};
+    CHECK(hours.append(out, "1\n2\n3\n", kMoment, 10) == 4);
     CHECK(out == "00: 1\n00: 2\n");
 
-    LineFormat objects{{.json = true, .app_name = "x"}};
+    LineFormat lines{objects()};
     out.clear();
-    CHECK(objects.append(out, "1\n2\n3\n", kMoment, 10) == 2);
+    CHECK(lines.append(out, "1\n2\n3\n", kMoment, 10) == 2);
     CHECK(out.ends_with("}\n"));
 }
 
 TEST_CASE("log format: the date of a batch is formed anew when it is another one")
 {
     const Zone zone{"UTC"};
-    LineFormat seconds{{.date_format = "ss"}};
+    LineFormat seconds{dated("ss")};
     CHECK(seconds.head(kMoment) == "09: ");
     CHECK(seconds.head(kMoment + 1000) == "10: ");
-    LineFormat milliseconds{{.date_format = "SSS"}};
+    LineFormat milliseconds{dated("SSS")};
     CHECK(milliseconds.head(kMoment) == "047: ");
     CHECK(milliseconds.head(kMoment + 1) == "048: ");
 }

@@ -55,6 +55,8 @@ class FaultySystem : public ipc::System {
 public:
     std::map<std::string, int> faults;
     std::map<std::string, int> calls;
+    /// The next one only.
+    void fail_once(const std::string& call, int error) { once_[call] = error; }
 
     ipc::Result<ipc::UniqueFd> open(const std::string& path, int flags, mode_t mode) override
     {
@@ -164,10 +166,12 @@ private:
     int enter(const std::string& call)
     {
         ++calls[call];
+        if (const auto once = once_.extract(call)) return once.mapped();
         const auto fault = faults.find(call);
         return fault == faults.end() ? 0 : fault->second;
     }
 
+    std::map<std::string, int> once_;
     ipc::LinuxSystem real_;
 };
 

@@ -1,8 +1,6 @@
 #include "supervisor/engine/log_pump.hpp"
 
-#include "tests/support/manual_clock.hpp"
-#include "tests/unit/supervisor/engine/fake_keeper.hpp"
-#include "tests/unit/supervisor/engine/scratch.hpp"
+#include "tests/unit/supervisor/engine/pumping.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <random>
 #include <sstream>
 #include <string>
@@ -21,76 +20,9 @@
 
 using namespace cluster;
 using namespace cluster::supervisor;
-using cluster::tests::content;
-using cluster::tests::run_until;
+using namespace cluster::tests;
 
 namespace {
-
-constexpr ipc::milliseconds kUnfinished{200}; ///< how long a shared file waits for a line's end
-constexpr ipc::milliseconds kFullAgain{250};  ///< then a file that cannot be written is tried again
-
-/// A pump over real pipes and files. Workers are write ends that the test holds.
-struct Pumping {
-    tests::Folder folder;
-    boost::asio::io_context loop{1};
-    tests::FaultySystem system;
-    tests::FakeKeeper keeper;
-    tests::ManualClock clock;
-    std::vector<std::string> complaints;
-    LogPump pump{loop, system, keeper, clock,
-                 [this](const std::string& text) { complaints.push_back(text); }};
-
-    std::string path(const std::string& name) const { return folder.path + "/" + name; }
-
-    std::unique_ptr<LogStream> open(const std::string& file, int worker = 0,
-                                    StreamKind kind = StreamKind::out)
-    {
-        return open(LogPlan{.path = file}, worker, kind);
-    }
-    std::unique_ptr<LogStream> open(LogPlan plan, int worker = 0, StreamKind kind = StreamKind::out)
-    {
-        auto stream = pump.open(worker, kind, std::move(plan), {::geteuid(), ::getegid()});
-        if (!stream) FAIL(stream.error().text());
-        return std::move(*stream);
-    }
-
-    bool file_becomes(const std::string& file, const std::string& wanted)
-    {
-        return run_until(loop, [&] { return content(file) == wanted; });
-    }
-
-    /// Handles all that is due within a few looks at waiting streams.
-    void settle()
-    {
-        const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds{150};
-        run_until(loop, [&] { return std::chrono::steady_clock::now() > end; });
-    }
-};
-
-ipc::UniqueFd worker_end(LogStream& stream)
-{
-    auto end = stream.open_for_worker();
-    REQUIRE(end);
-    return std::move(*end);
-}
-
-/// As a worker writes: it may block, so only what fits into a pipe.
-void say(const ipc::UniqueFd& end, const std::string& text)
-{
-    REQUIRE(::write(end.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
-}
-
-/// More than fits into the pipe, with the pump at work; false when it makes no progress.
-bool pour(Pumping& p, const ipc::UniqueFd& end, const std::string& text)
-{
-    ::fcntl(end.get(), F_SETFL, O_NONBLOCK);
-    std::size_t sent = 0;
-    return run_until(p.loop, [&] {
-        const ssize_t size = ::write(end.get(), text.data() + sent, text.size() - sent);
-        if (size > 0) sent += static_cast<std::size_t>(size);
-        return sent == text.size();
-    });
-}
 
 std::vector<std::string> lines_of(const std::string& text)
 {
@@ -264,98 +196,6 @@ TEST_CASE("log pump: drain takes all that a dead worker has left, in one go")
     CHECK(content(stream->path()) == all);
 }
 
-TEST_CASE("log pump: what cannot be written is dropped, counted and told, and no worker is stopped")
-{
-    for (const int error : {ENOSPC, EIO}) {
-        CAPTURE(error);
-        Pumping p;
-        const auto stream = p.open(p.path("out.log"));
-        const auto end = worker_end(*stream);
-        p.system.faults = {{"splice", error}, {"pwrite", error}, {"reserve", error}};
-        std::string all;
-        for (int line = 0; line < 3000; ++line)
-            all += std::string(99, 'x') + '\n';
-        REQUIRE(pour(p, end, all));
-        p.pump.drain(*stream); // ends, although every call fails
-        CHECK(content(stream->path()).empty());
-        REQUIRE(p.complaints.size() == 1);
-        CHECK(p.complaints[0] == "cannot write " + stream->path() +
-                                     ", output is dropped: splice: " + ipc::errno_text(error));
-        const LogFigures figures = stream->figures();
-        CHECK(figures.lost_lines == 3000);
-        CHECK(figures.lost_bytes == 300'000);
-        CHECK(figures.trouble == "splice: " + ipc::errno_text(error));
-        CHECK(figures.trouble_since == p.clock.wall_ms());
-
-        p.system.faults.clear(); // room again
-        p.clock.advance(kFullAgain);
-        const std::string note =
-            "[clusterd] 3000 lines (300.0 kB) were lost here: splice: " + ipc::errno_text(error) +
-            "\n";
-        CHECK(p.file_becomes(stream->path(), note)); // without any more output
-        say(end, "back\n");
-        REQUIRE(p.file_becomes(stream->path(), note + "back\n"));
-        CHECK(stream->figures().trouble.empty());
-        CHECK(stream->figures().lost_lines == 3000);
-    }
-}
-
-TEST_CASE("log pump: a line whose beginning or end is lost is lost as a whole")
-{
-    Pumping p;
-    const auto stream = p.open(p.path("out.log"));
-    const auto end = worker_end(*stream);
-    say(end, "whole\nbegin");
-    REQUIRE(p.file_becomes(stream->path(), "whole\nbegin"));
-    p.system.faults = {{"splice", ENOSPC}, {"reserve", ENOSPC}};
-    say(end, "ning of it,"); // the disk had room for the beginning alone
-    REQUIRE(p.file_becomes(stream->path(), "whole\n"));
-    p.system.faults.clear();
-    p.clock.advance(kFullAgain);
-    say(end, " its end\nnext\n");
-    const std::string note =
-        "[clusterd] 1 line (25 B) were lost here: splice: " + ipc::errno_text(ENOSPC) + "\n";
-    CHECK(p.file_becomes(stream->path(), "whole\n" + note + "next\n"));
-}
-
-TEST_CASE("log pump: block keeps everything in the pipe until the file can be written")
-{
-    for (const bool dated : {false, true}) {
-        CAPTURE(dated);
-        Pumping p;
-        const std::string file = p.path("out.log");
-        const auto stream = p.open({.path = file,
-                                    .style = {.date_format = dated ? "[date]" : ""},
-                                    .on_full = ipc::LogOnFull::block});
-        const auto end = worker_end(*stream);
-        p.system.faults = {{"splice", ENOSPC}, {"pwrite", ENOSPC}, {"reserve", ENOSPC}};
-        say(end, "one\n");
-        REQUIRE(run_until(p.loop, [&] { return p.complaints.size() == 1; }));
-        CHECK(p.complaints[0].contains(", output waits: "));
-        say(end, "two\n");
-        p.clock.advance(kFullAgain);
-        p.settle();
-        p.pump.drain(*stream); // ends
-        CHECK(content(file).empty());
-        CHECK(stream->figures().lost_bytes == 0);
-        CHECK(!stream->figures().trouble.empty());
-        p.system.faults.clear();
-        p.clock.advance(kFullAgain);
-        CHECK(p.file_becomes(file, dated ? "date: one\ndate: two\n" : "one\ntwo\n"));
-        CHECK(stream->figures().trouble.empty());
-    }
-}
-
-TEST_CASE("log pump: a worker that is removed while it is blocked loses what does not fit")
-{
-    Pumping p;
-    const auto stream = p.open({.path = p.path("out.log"), .on_full = ipc::LogOnFull::block});
-    p.system.faults = {{"splice", ENOSPC}, {"pwrite", ENOSPC}, {"reserve", ENOSPC}};
-    say(worker_end(*stream), "one\n");
-    p.pump.empty(*stream); // ends
-    CHECK(stream->figures().lost_lines == 1);
-}
-
 TEST_CASE("log pump: a file that cannot even be looked at stops nobody either")
 {
     Pumping p;
@@ -493,8 +333,8 @@ TEST_CASE("log pump: a log that cannot be opened is an error that names it")
 {
     Pumping p;
     std::ofstream{p.path("file")} << "";
-    const auto stream =
-        p.pump.open(0, StreamKind::out, p.path("file/out.log"), {::geteuid(), ::getegid()});
+    const auto stream = p.pump.open(0, StreamKind::out, {.path = p.path("file/out.log")},
+                                    {::geteuid(), ::getegid()});
     REQUIRE_FALSE(stream);
     CHECK(stream.error().text().find(p.path("file")) != std::string::npos);
 }
@@ -547,7 +387,7 @@ TEST_CASE("log pump: another daemon goes on with a pipe in the middle of a line,
         }
         Pumping p;
         std::unique_ptr<LogStream> other;
-        auto stream = p.pump.adopt(0, StreamKind::out, file, kept.take(inode));
+        auto stream = p.pump.adopt(0, StreamKind::out, {.path = file}, kept.take(inode));
         REQUIRE(stream);
         if (shared) other = p.open(file, 1);
         CHECK((*stream)->inode() == inode);
@@ -569,7 +409,7 @@ TEST_CASE(
     KeptFds kept = p.keeper.hand_over();
     p.system.faults["open"] = EROFS;
     const auto adopted =
-        p.pump.adopt(0, StreamKind::out, p.path("err.log"), kept.take(stream->inode()));
+        p.pump.adopt(0, StreamKind::out, {.path = p.path("err.log")}, kept.take(stream->inode()));
     REQUIRE_FALSE(adopted);
     CHECK(adopted.error().text().contains(p.path("err.log")));
 }

@@ -1,0 +1,231 @@
+// The log pump where lines are formed or a file cannot be written.
+#include "tests/unit/supervisor/engine/pumping.hpp"
+
+#include <doctest/doctest.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+using namespace cluster;
+using namespace cluster::supervisor;
+using namespace cluster::tests;
+
+TEST_CASE("log pump: what cannot be written is dropped, counted and told, and no worker is stopped")
+{
+    for (const int error : {ENOSPC, EIO}) {
+        CAPTURE(error);
+        Pumping p;
+        const auto stream = p.open(p.path("out.log"));
+        const auto end = worker_end(*stream);
+        p.system.faults = {{"splice", error}, {"pwrite", error}, {"reserve", error}};
+        std::string all;
+        for (int line = 0; line < 3000; ++line)
+            all += std::string(99, 'x') + '\n';
+        REQUIRE(pour(p, end, all));
+        p.pump.drain(*stream); // ends, although every call fails
+        CHECK(content(stream->path()).empty());
+        REQUIRE(p.complaints.size() == 1);
+        CHECK(p.complaints[0] == "cannot write " + stream->path() +
+                                     ", output is dropped: splice: " + ipc::errno_text(error));
+        const LogFigures figures = stream->figures();
+        CHECK(figures.lost_lines == 3000);
+        CHECK(figures.lost_bytes == 300'000);
+        CHECK(figures.trouble == "splice: " + ipc::errno_text(error));
+        CHECK(figures.trouble_since == p.clock.wall_ms());
+
+        p.system.faults.clear(); // room again
+        p.clock.advance(kFullAgain);
+        const std::string note =
+            "[clusterd] 3000 lines (300.0 kB) were lost here: splice: " + ipc::errno_text(error) +
+            "\n";
+        CHECK(p.file_becomes(stream->path(), note)); // without any more output
+        say(end, "back\n");
+        REQUIRE(p.file_becomes(stream->path(), note + "back\n"));
+        CHECK(stream->figures().trouble.empty());
+        CHECK(stream->figures().lost_lines == 3000);
+    }
+}
+
+TEST_CASE("log pump: a line whose beginning or end is lost is lost as a whole")
+{
+    Pumping p;
+    const auto stream = p.open(p.path("out.log"));
+    const auto end = worker_end(*stream);
+    say(end, "whole\nbegin");
+    REQUIRE(p.file_becomes(stream->path(), "whole\nbegin"));
+    p.system.faults = {{"splice", ENOSPC}, {"reserve", ENOSPC}};
+    say(end, "ning of it,"); // the disk had room for the beginning alone
+    REQUIRE(p.file_becomes(stream->path(), "whole\n"));
+    p.system.faults.clear();
+    p.clock.advance(kFullAgain);
+    say(end, " its end\nnext\n");
+    const std::string note =
+        "[clusterd] 1 line (25 B) were lost here: splice: " + ipc::errno_text(ENOSPC) + "\n";
+    CHECK(p.file_becomes(stream->path(), "whole\n" + note + "next\n"));
+}
+
+TEST_CASE("log pump: block keeps everything in the pipe until the file can be written")
+{
+    for (const bool dated : {false, true}) {
+        CAPTURE(dated);
+        Pumping p;
+        const std::string file = p.path("out.log");
+        LogPlan plan{.path = file, .on_full = ipc::LogOnFull::block};
+        if (dated) plan.style.date_format = "[date]";
+        const auto stream = p.open(plan);
+        const auto end = worker_end(*stream);
+        p.system.faults = {{"splice", ENOSPC}, {"pwrite", ENOSPC}, {"reserve", ENOSPC}};
+        say(end, "one\n");
+        REQUIRE(run_until(p.loop, [&] { return p.complaints.size() == 1; }));
+        CHECK(p.complaints[0].contains(", output waits: "));
+        say(end, "two\n");
+        p.clock.advance(kFullAgain);
+        p.settle();
+        p.pump.drain(*stream); // ends
+        CHECK(content(file).empty());
+        CHECK(stream->figures().lost_bytes == 0);
+        CHECK(!stream->figures().trouble.empty());
+        p.system.faults.clear();
+        p.clock.advance(kFullAgain);
+        CHECK(p.file_becomes(file, dated ? "date: one\ndate: two\n" : "one\ntwo\n"));
+        CHECK(stream->figures().trouble.empty());
+    }
+}
+
+TEST_CASE("log pump: what is spilled is brought back in order, and nothing is lost")
+{
+    for (const bool dated : {false, true}) {
+        CAPTURE(dated);
+        Pumping p;
+        p.pump.set_spill_folder(p.path("spill"));
+        const std::string file = p.path("out.log");
+        LogPlan plan{.path = file, .on_full = ipc::LogOnFull::spill};
+        if (dated) plan.style.date_format = "[date]";
+        const auto stream = p.open(plan);
+        const auto end = worker_end(*stream);
+        say(end, "one\nhal");
+        const std::string head = dated ? "date: " : "";
+        REQUIRE(p.file_becomes(file, head + "one\n" + head + "hal"));
+        p.system.faults = {{"reserve", ENOSPC}};
+        p.system.fail_once(dated ? "pwrite" : "splice", ENOSPC);
+        say(end, "f\ntwo\n");
+        REQUIRE(run_until(p.loop, [&] { return p.complaints.size() == 1; }));
+        CHECK(p.complaints[0].contains(", output is spilled: "));
+        say(end, "three\n");
+        p.clock.advance(kFullAgain);
+        p.settle();
+        CHECK(content(file) == head + "one\n" + head + "hal");
+        p.system.faults.clear();
+        p.clock.advance(kFullAgain);
+        CHECK(p.file_becomes(file,
+                             head + "one\n" + head + "half\n" + head + "two\n" + head + "three\n"));
+        CHECK(stream->figures().lost_bytes == 0);
+        CHECK(std::filesystem::is_empty(p.path("spill")));
+    }
+}
+
+TEST_CASE("log pump: a combined file has whole lines of both streams, each beginning with its date")
+{
+    Pumping p;
+    const auto plan = [&](const char* name) {
+        LogPlan both{.path = p.path(name), .combined = p.path("both.log")};
+        both.style.date_format = "[date]";
+        return both;
+    };
+    const auto out = p.open(plan("out.log"));
+    const auto err = p.open(plan("err.log"), 0, StreamKind::err);
+    const auto end_out = worker_end(*out);
+    const auto end_err = worker_end(*err);
+    say(end_out, "one\nprompt> ");
+    REQUIRE(p.file_becomes(p.path("both.log"), "date: one\n"));
+    p.settle();
+    p.clock.advance(kUnfinished);
+    REQUIRE(p.file_becomes(p.path("both.log"), "date: one\ndate: prompt> "));
+    say(end_err, "error\n");
+    REQUIRE(p.file_becomes(p.path("err.log"), "date: error\n"));
+    CHECK(content(p.path("both.log")) == "date: one\ndate: prompt> \ndate: error\n");
+    say(end_out, "answer\n"); // goes on in its own file, and begins a line in the other one
+    REQUIRE(p.file_becomes(p.path("out.log"), "date: one\ndate: prompt> answer\n"));
+    CHECK(content(p.path("both.log")).ends_with("date: error\ndate: answer\n"));
+}
+
+TEST_CASE("log pump: of a batch that was written in part, a successor writes all, once")
+{
+    Pumping p;
+    LogPlan plan{.path = p.path("out.log")};
+    plan.style.date_format = "[date]";
+    const auto before = p.open(plan);
+    const auto end = worker_end(*before);
+    say(end, "first\n");
+    REQUIRE(p.file_becomes(plan.path, "date: first\n"));
+
+    // As a daemon leaves it that is killed while it writes.
+    struct stat about{};
+    REQUIRE(::stat(plan.path.c_str(), &about) == 0);
+    const std::uint64_t stage = p.pump.stage_inode();
+    KeptFds kept = p.keeper.hand_over();
+    {
+        KeptFds twin = p.keeper.hand_over();
+        tests::FakeKeeper nobody;
+        auto dying = LogStage::adopt(p.system, nobody, twin.take(stage), twin);
+        REQUIRE(dying);
+        const FilePlace place = place_of(about);
+        (*dying)->writing({&place, 1});
+    }
+    std::ofstream{plan.path, std::ios::app} << "date: seco";
+    say(end, "second\n");
+    REQUIRE(content(plan.path) == "date: first\ndate: seco");
+
+    LogPump after{p.loop, p.system, p.keeper, p.clock, [](const std::string&) {}};
+    REQUIRE(after.adopt_stage(stage, kept));
+    auto stream = after.adopt(0, StreamKind::out, plan, kept.take(before->inode()));
+    REQUIRE(stream);
+    after.settle_stage();
+    CHECK(content(plan.path) == "date: first\n");
+    after.drain(**stream);
+    CHECK(content(plan.path) == "date: first\ndate: second\n");
+}
+
+TEST_CASE("log pump: of a batch that was written and taken in part, a successor takes the rest")
+{
+    Pumping p;
+    LogPlan plan{.path = p.path("out.log")};
+    plan.style.date_format = "[date]";
+    const auto before = p.open(plan);
+    const auto end = worker_end(*before);
+    say(end, "one\ntwo\n");
+    const std::uint64_t stage = p.pump.stage_inode();
+    KeptFds kept = p.keeper.hand_over();
+    {
+        KeptFds twin = p.keeper.hand_over();
+        tests::FakeKeeper nobody;
+        auto dying = LogStage::adopt(p.system, nobody, twin.take(stage), twin);
+        REQUIRE(dying);
+        std::ofstream{plan.path, std::ios::app} << "date: one\n";
+        (*dying)->writing({});
+        (*dying)->consuming(before->inode(), 4);
+        REQUIRE(p.system.splice(before->fd(), (*dying)->pipe(), nullptr, 2) == 2);
+    }
+    LogPump after{p.loop, p.system, p.keeper, p.clock, [](const std::string&) {}};
+    REQUIRE(after.adopt_stage(stage, kept));
+    auto stream = after.adopt(0, StreamKind::out, plan, kept.take(before->inode()));
+    REQUIRE(stream);
+    after.settle_stage();
+    after.drain(**stream);
+    CHECK(content(plan.path) == "date: one\ndate: two\n");
+}
+
+TEST_CASE("log pump: a worker that is removed while it is blocked loses what does not fit")
+{
+    Pumping p;
+    const auto stream = p.open({.path = p.path("out.log"), .on_full = ipc::LogOnFull::block});
+    p.system.faults = {{"splice", ENOSPC}, {"pwrite", ENOSPC}, {"reserve", ENOSPC}};
+    say(worker_end(*stream), "one\n");
+    p.pump.empty(*stream); // ends
+    CHECK(stream->figures().lost_lines == 1);
+}
