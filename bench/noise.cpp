@@ -1,5 +1,5 @@
-// Writes lines of 100 bytes to stdout, 8 KB at a time as a program with a buffer does: argv[1] MB of
-// them, once the FIFO that argv[2] names has a reader.
+// Writes lines of 100 bytes to stdout, 8 KB at a time as a program with a buffer does: argv[1] MB
+// of them, once the FIFO that argv[2] names has a reader.
 #include <cstdlib>
 #include <cstring>
 

@@ -104,7 +104,8 @@ public:
         static constexpr void (Scrape::* kSteps[])(Exposition&) = {
             &Scrape::daemon_processes, &Scrape::daemon_counts, &Scrape::apps,
             &Scrape::connections,      &Scrape::accept_queues, &Scrape::worker_states,
-            &Scrape::worker_resources, &Scrape::worker_ends,   &Scrape::worker_logs, &Scrape::log_sinks};
+            &Scrape::worker_resources, &Scrape::worker_ends,   &Scrape::worker_logs,
+            &Scrape::log_sinks};
         Exposition to{out};
         (this->*kSteps[step_])(to);
         return ++step_ < std::size(kSteps);

@@ -110,7 +110,9 @@ const std::vector<SettingKey>& setting_keys()
         {"metrics.tls_key", "CLUSTER_METRICS_TLS_KEY", "", "PEM file with its private key", false,
          &put_path<&MetricsSettings::tls_key>},
         {"logs.max_total", "CLUSTER_LOGS_MAX_TOTAL", "10G",
-         "bytes that all logs may take together, by default no more than a tenth of the disk; 0 is no limit", false, &put_max_total},
+         "bytes that all logs may take together, by default no more than a tenth of the disk; 0 is "
+         "no limit",
+         false, &put_max_total},
     };
     return keys;
 }

@@ -232,8 +232,8 @@ private:
     void finish_line(LogStream& stream);
 
     // Leaving one file for another (log_exchange.cpp).
-    /// The end of a regular file, where a batch goes; another file than before when this one is to be
-    /// left. `limit` is cut where the end of a line has to be waited for; null: it cannot be.
+    /// The end of a regular file, where a batch goes; another file than before when this one is to
+    /// be left. `limit` is cut where the end of a line has to be waited for; null: it cannot be.
     ipc::Result<FilePlace> place_for_batch(LogStream& stream, LogSink& sink, std::size_t* limit);
     bool at_line_end(LogStream& stream, LogSink& sink, std::uint64_t size, std::size_t* limit);
     void rotate(LogSink& sink, const struct stat& old);

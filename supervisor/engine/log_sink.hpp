@@ -40,8 +40,8 @@ public:
     [[nodiscard]] bool is_null() const { return path_ == "/dev/null"; }
     /// Of the log itself.
     [[nodiscard]] ipc::Result<struct stat> about() const { return system_.fstat(file_.get()); }
-    /// Goes on in the file that stands at the path now, creates it if need be; stays with the old one
-    /// when it cannot be opened. Nothing: nobody has moved that.
+    /// Goes on in the file that stands at the path now, creates it if need be; stays with the old
+    /// one when it cannot be opened. Nothing: nobody has moved that.
     ipc::Result<std::optional<struct stat>> reopen();
     /// Where bytes go now; of a regular file.
     [[nodiscard]] ipc::Result<FilePlace> place();

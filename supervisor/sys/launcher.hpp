@@ -55,8 +55,8 @@ struct LaunchPlan {
 struct LaunchFailure {
     std::string stage; ///< "clone", "session", "cgroup", "affinity", "rlimits", "priority",
                        ///< "groups", "gid", "uid", "cwd", "fds", "exec"
-    int error = 0;    ///< errno
-    std::string text; ///< the whole sentence
+    int error = 0;     ///< errno
+    std::string text;  ///< the whole sentence
 };
 
 struct Launched {
