@@ -78,7 +78,7 @@ struct Rotating {
 
     std::unique_ptr<LogStream> open(const ipc::Rotation& rule)
     {
-        auto opened = pump.open(0, StreamKind::out, path, {::geteuid(), ::getegid()});
+        auto opened = pump.open(0, StreamKind::out, {.path = path}, {::geteuid(), ::getegid()});
         REQUIRE(opened);
         pump.set_rule(**opened, rule);
         return std::move(*opened);
