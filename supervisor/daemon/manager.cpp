@@ -228,7 +228,10 @@ void Manager::end_after_last_answers(std::function<void()> end)
     metrics_.stop();
     server_.stop_accepting();
     quit_timer_.expires_after(kLastAnswers);
-    quit_timer_.async_wait([end = std::move(end)](error_code) { end(); });
+    quit_timer_.async_wait([this, end = std::move(end)](error_code) {
+        supervisor_.shipping().flush();
+        end();
+    });
 }
 
 /// Another version serves from now on. Ends as if killed, so that there is one way only.
@@ -236,6 +239,7 @@ void Manager::hand_over()
 {
     journal_.flush();
     link_.flush();
+    supervisor_.shipping().flush();
     ::_exit(kHandOverExit);
 }
 

@@ -249,7 +249,7 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
     object.text("cwd", spec.cwd);
     object.text("out_file", worker.out_path);
     object.text("error_file", worker.err_path);
-    if (!worker.log_path.empty()) object.text("log_file", worker.log_path);
+    object.text("log_file", worker.log_path);
     object.value("logs", logs_json(worker));
     object.text("pid_file", worker.pid_path);
     object.text("log_fault", log_fault(supervisor, worker));

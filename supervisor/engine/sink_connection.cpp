@@ -78,6 +78,7 @@ void SinkConnection::wake()
 
 void SinkConnection::flush()
 {
+    if (phase_ == Phase::idle && !queue_.empty()) return begin();
     if (phase_ == Phase::open) send_on();
 }
 

@@ -6,12 +6,15 @@ apps are reloaded; afterwards every file is compared byte by byte with what was 
     tests/fault/exact_lines.py --lines 400000 --deaths 5
 
 Half of the workers write plain lines, the others lines with a date, JSON, and to a combined file.
+All files are rotated all the time, most of them compressed.
 Exits with 1 when a byte is missing or too much.
 """
 
 import argparse
+import gzip
 import pathlib
 import re
+import subprocess
 import sys
 import time
 import unittest
@@ -25,6 +28,8 @@ DATE = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: ", re.MULTILINE)
 JSON = re.compile(rb'^\{"message":"([^"]*)",.*\}$', re.MULTILINE)
 PLANS = [{}, {"time": True}, {}, {"log_type": "json"}, {}, {"log_file": True}, {},
          {"log_file": True, "time": True}]
+
+COMPRESSIONS = ["zstd", "gzip", False]
 
 # Each process is a run of its own. Asked to end, it ends its batch and writes down how far it came;
 # the app has written enough when `total` lines of it are there.
@@ -49,6 +54,27 @@ while not asked:
 """
 
 
+def unpacked(path):
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes())
+    if path.suffix == ".zst":
+        return subprocess.run(["zstd", "-dcq", path], stdout=subprocess.PIPE, check=True).stdout
+    return path.read_bytes()
+
+
+def whole(path):
+    """A log file with all that was set aside of it. Nobody writes to it any more."""
+    while True:
+        parts = {}
+        for part in sorted(path.parent.glob(f"{path.name}.*")):
+            if part.suffix != ".tmp":  # the compressed one sorts behind, and is the better one
+                parts[part.name.removesuffix(".zst").removesuffix(".gz")] = part
+        try:
+            return b"".join(unpacked(parts[name]) for name in sorted(parts)) + path.read_bytes()
+        except FileNotFoundError:
+            continue  # it was compressed meanwhile
+
+
 class Exact(harness.ClusterTestCase):
     given = None
 
@@ -61,7 +87,10 @@ class Exact(harness.ClusterTestCase):
         total = self.given.lines // self.given.workers
         apps = [{"name": name, "script": str(script), "interpreter": sys.executable,
                  "cwd": str(work), "env": {"TOTAL": str(total)}, "reload": {"soak": 50},
-                 "kill_timeout": 60_000} | PLANS[at % len(PLANS)]
+                 "kill_timeout": 60_000,
+                 "rotate": {"size": self.given.rotate, "keep": 10_000,
+                            "compress": COMPRESSIONS[at % len(COMPRESSIONS)]}}
+                | PLANS[at % len(PLANS)]
                 for at, name in enumerate(names)]
         begin = time.monotonic()
         self.ctl("start", self.ecosystem(*apps))
@@ -77,7 +106,9 @@ class Exact(harness.ClusterTestCase):
             time.sleep(0.05)
         taken = time.monotonic() - begin
         lines = sum(self.check(work, name) for name in names)
-        print(f"{lines} lines, {deaths} deaths of the manager, {reloads} reloads, {taken:.0f} s")
+        aside = len(list((self.home / "logs").glob("*.log.*")))
+        print(f"{lines} lines, {deaths} deaths of the manager, {reloads} reloads, {aside} files set "
+              f"aside, {taken:.0f} s")
 
     def check(self, work, name):
         runs = {int(file.name.partition("-")[2]): int(file.read_text())
@@ -85,14 +116,14 @@ class Exact(harness.ClusterTestCase):
         wanted = sum(runs.values())
         files = [self.home / "logs" / f"{name}-out.log", self.home / "logs" / f"{name}.log"]
         for path in filter(pathlib.Path.exists, files):
-            harness.wait_for(lambda file=path: file.read_bytes().count(b"\n") >= wanted,
+            harness.wait_for(lambda file=path: whole(file).count(b"\n") >= wanted,
                              deadline=120, what=f"{wanted} lines in {path.name}")
             self.check_file(path, runs)
         return wanted
 
     def check_file(self, path, runs):
         """Old and new process of a reload write at the same time: each run is looked at alone."""
-        text = JSON.sub(rb"\1", DATE.sub(b"", path.read_bytes()))
+        text = JSON.sub(rb"\1", DATE.sub(b"", whole(path)))
         if len(runs) == 1:
             texts = {run: text for run in runs}
         else:
@@ -109,6 +140,7 @@ def main():
     parser.add_argument("--lines", type=int, default=20_000_000)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--deaths", type=int, default=50)
+    parser.add_argument("--rotate", default="4M", help="the size at which files are set aside")
     Exact.given = parser.parse_args()
     result = unittest.TextTestRunner().run(Exact())
     raise SystemExit(0 if result.wasSuccessful() else 1)

@@ -119,7 +119,7 @@ class Lines(Printing):
                  "open(os.environ['name'] + '.done', 'w').close()\nsignal.pause()\n")
         for name, extra in (("plain", {}), ("dated", {"time": True}),
                             ("json", {"log_type": "json"})):
-            self.start(noise, name, cwd=str(self.dir), **extra)
+            self.start(noise, name, cwd=str(self.dir), rotate=False, **extra)
         self.start("for line in open(os.environ['EAR']):\n"
                    "    os.write(1, line.encode())\n", "quiet",
                    env={"EAR": str(self.fifo("ear"))}, time=True)

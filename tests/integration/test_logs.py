@@ -210,6 +210,8 @@ class Logs(Printing):
         self.addCleanup(os.close, mouth)
         _, lines = self.follow("api", "--raw")
         self.lines_until(lines, "ready")
+        os.write(mouth, b"now\n") # one that joins may show an unfinished line, and then the whole
+        self.lines_until(lines, "now")
         os.write(mouth, b"die\n")
         self.assertEqual(self.lines_until(lines, "ready"), ["half", "ready"])
 
