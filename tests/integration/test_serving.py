@@ -182,7 +182,7 @@ class ReadyProbe(ObedientTestCase):
                 names = json.loads(http_get(port)[1])["names"].split(":")
                 self.assertEqual((len(names), names[-1]), (3, "probe"))
                 self.ctl("delete", "all")
-                for log in (self.home / "logs").iterdir():
+                for log in (self.home / "logs").glob("*.log"):
                     log.unlink()
 
     @needs_node
