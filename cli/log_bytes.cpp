@@ -176,7 +176,7 @@ ipc::Result<std::unique_ptr<LogBytes>> log_bytes(ipc::System& system, const Open
 {
     std::unique_ptr<LogBytes> bytes;
     switch (log.packing) {
-    case Packing::plain:
+    case Packing::none:
         return std::make_unique<PlainBytes>(system, log, offset);
     case Packing::zstd:
         bytes = std::make_unique<ZstdBytes>(system, log);

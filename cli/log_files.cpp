@@ -5,8 +5,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <charconv>
-#include <ctime>
 #include <iterator>
 #include <limits>
 #include <utility>
@@ -14,44 +12,7 @@
 namespace cluster::cli {
 namespace {
 
-constexpr std::string_view kStampForm =
-    "dddddddd-dddddd.ddd-";              ///< d: a digit; 20261122T113000.123Z
 constexpr std::uint64_t kTailBytes = 64; ///< by which a file is known again
-constexpr std::string_view kZstd = ".zst";
-constexpr std::string_view kGzip = ".gz";
-
-int number_at(std::string_view text, std::size_t at, std::size_t digits)
-{
-    int value = 0;
-    std::from_chars(text.data() + at, text.data() + at + digits, value);
-    return value;
-}
-
-/// "20261122T113000.123Z" as milliseconds since 1970.
-std::optional<std::int64_t> parse_stamp(std::string_view stamp)
-{
-    if (stamp.size() != kStampForm.size()) return std::nullopt;
-    for (std::size_t at = 0; at < stamp.size(); ++at) {
-        const bool digit = stamp[at] >= '0' && stamp[at] <= '9';
-        if (digit != (kStampForm[at] == 'd')) return std::nullopt;
-    }
-    if (stamp[8] != 'T' || stamp[15] != '.' || stamp[19] != 'Z') return std::nullopt;
-    std::tm parts{};
-    parts.tm_year = number_at(stamp, 0, 4) - 1900;
-    parts.tm_mon = number_at(stamp, 4, 2) - 1;
-    parts.tm_mday = number_at(stamp, 6, 2);
-    parts.tm_hour = number_at(stamp, 9, 2);
-    parts.tm_min = number_at(stamp, 11, 2);
-    parts.tm_sec = number_at(stamp, 13, 2);
-    return ::timegm(&parts) * std::int64_t{1000} + number_at(stamp, 16, 3);
-}
-
-std::pair<std::string_view, Packing> unpacked_name(std::string_view name)
-{
-    if (name.ends_with(kZstd)) return {name.substr(0, name.size() - kZstd.size()), Packing::zstd};
-    if (name.ends_with(kGzip)) return {name.substr(0, name.size() - kGzip.size()), Packing::gzip};
-    return {name, Packing::plain};
-}
 
 std::pair<std::string, std::string> folder_and_name(const std::string& path)
 {
@@ -70,19 +31,16 @@ std::int64_t modified_at(const struct stat& stat)
 std::vector<RotatedLog> rotated_logs(const std::string& path, const std::vector<std::string>& names)
 {
     const auto [folder, name] = folder_and_name(path);
-    const std::string prefix = name + '.';
     std::vector<RotatedLog> found;
     for (const std::string& each : names) {
-        if (!each.starts_with(prefix)) continue;
-        const auto [plain, packing] = unpacked_name(each);
-        if (plain.size() < prefix.size()) continue;
-        if (const auto at = parse_stamp(plain.substr(prefix.size())))
-            found.push_back({folder + '/' + each, packing, *at});
+        const auto parsed = ipc::parse_rotated(each);
+        if (!parsed || parsed->temporary || parsed->base != name) continue;
+        found.push_back({folder + '/' + each, parsed->compression, ipc::stamp_time(parsed->stamp)});
     }
     // The packed form of a file first, so that `unique` keeps it.
     std::ranges::sort(found, [](const RotatedLog& a, const RotatedLog& b) {
         if (a.rotated_at != b.rotated_at) return a.rotated_at < b.rotated_at;
-        return a.packing != Packing::plain && b.packing == Packing::plain;
+        return a.packing != Packing::none && b.packing == Packing::none;
     });
     const auto doubled = std::ranges::unique(found, {}, &RotatedLog::rotated_at);
     found.erase(doubled.begin(), doubled.end());
@@ -174,7 +132,7 @@ LogPlace LogFiles::place_behind(const LogChain& before, const LogChain& now)
 {
     const LogPlace place = place_after(before, now);
     const auto log = open(now, place.file);
-    if (!log || log->packing != Packing::plain || !before.file) return place;
+    if (!log || log->packing != Packing::none || !before.file) return place;
     if (text_before(*log, place.offset) != before.tail) return {place.file, 0};
     return place;
 }
@@ -202,11 +160,12 @@ std::optional<OpenLog> LogFiles::open(const LogChain& chain, std::size_t file)
 std::optional<OpenLog> LogFiles::open_rotated(const RotatedLog& log)
 {
     // Between the listing and now it may have been packed.
-    const std::string_view plain = unpacked_name(log.path).first;
-    for (const auto& [ending, packing] :
-         {std::pair{std::string_view{log.path}.substr(plain.size()), log.packing},
-          {kZstd, Packing::zstd},
-          {kGzip, Packing::gzip}}) {
+    const std::string_view suffix = ipc::compressed_suffix(log.packing);
+    const std::string_view plain =
+        std::string_view{log.path}.substr(0, log.path.size() - suffix.size());
+    for (const auto& [ending, packing] : {std::pair{suffix, log.packing},
+                                          {ipc::compressed_suffix(Packing::zstd), Packing::zstd},
+                                          {ipc::compressed_suffix(Packing::gzip), Packing::gzip}}) {
         auto file = system_.open(std::string{plain} + std::string{ending}, O_RDONLY | O_NONBLOCK);
         if (!file && file.error().code == std::errc::no_such_file_or_directory) continue;
         if (!file) {

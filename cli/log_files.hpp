@@ -1,10 +1,10 @@
 // The files that one log consists of: the one that is written and those that rotation has put
-// aside,
-// `<path>.<UTC as 20261122T113000.123Z>`, later with `.zst` or `.gz` behind it.
+// aside (ipc/wire/rotated_name).
 #pragma once
 
 #include "cli/log_stamps.hpp"
 #include "ipc/base/system.hpp"
+#include "ipc/wire/rotated_name.hpp"
 
 #include <compare>
 #include <cstdint>
@@ -18,12 +18,12 @@
 
 namespace cluster::cli {
 
-enum class Packing { plain, zstd, gzip };
+using Packing = ipc::Compression;
 
 /// A rotated file.
 struct RotatedLog {
     std::string path;
-    Packing packing = Packing::plain;
+    Packing packing = Packing::none;
     std::int64_t rotated_at = 0; ///< milliseconds since 1970: all of it was written before
     bool operator==(const RotatedLog&) const = default;
 };
@@ -62,7 +62,7 @@ struct LogPlace {
 struct OpenLog {
     int fd = -1;           ///< of `owned` or of the chain, which outlives this
     ipc::UniqueFd owned{}; ///< a rotated one
-    Packing packing = Packing::plain;
+    Packing packing = Packing::none;
     std::uint64_t size = 0; ///< of a plain one
     LineTimes times{};
 };

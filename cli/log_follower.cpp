@@ -259,7 +259,7 @@ LogPlace LogFollower::near_end(const LogChain& chain, std::uint64_t bytes)
     const bool current = chain.size >= bytes || chain.rotated.empty();
     const std::size_t file = current ? chain.current() : chain.current() - 1;
     const auto log = files_.open(chain, file);
-    if (!log || log->packing != Packing::plain) return {file, 0};
+    if (!log || log->packing != Packing::none) return {file, 0};
     return {file, line_begin(files_, *log, log->size - std::min(log->size, bytes))};
 }
 

@@ -86,7 +86,7 @@ void BackwardCount::step(std::vector<LineRun>& runs)
 {
     if (!log_) {
         open_before();
-    } else if (log_->packing == Packing::plain) {
+    } else if (log_->packing == Packing::none) {
         count_block(runs);
     } else {
         const Part& part = parts_.back();
@@ -102,7 +102,7 @@ void BackwardCount::open_before()
     begin_ = {begin_.file - 1, 0};
     log_ = files_.open(chain_, begin_.file);
     if (!log_) return;
-    if (log_->packing == Packing::plain)
+    if (log_->packing == Packing::none)
         begin_.offset = log_->size;
     else
         read_packed();
@@ -161,7 +161,7 @@ void BackwardCount::look_ahead()
 
 std::optional<std::int64_t> BackwardCount::newest_left()
 {
-    if (log_ && log_->packing == Packing::plain && begin_.offset > 0)
+    if (log_ && log_->packing == Packing::none && begin_.offset > 0)
         return log_->times.at(begin_.offset - 1);
     if (log_ && !parts_.empty()) return parts_.back().at;
     log_.reset();
@@ -208,7 +208,7 @@ LogStart find_since(LogFiles& files, const std::vector<LogChain>& chains, const 
             chain.rotated, [&](const RotatedLog& log) { return log.rotated_at >= filter.since; });
         LogPlace place{static_cast<std::size_t>(first - chain.rotated.begin()), 0};
         const auto log = files.open(chain, place.file);
-        if (log && log->packing == Packing::plain)
+        if (log && log->packing == Packing::none)
             place.offset =
                 line_begin(files, *log, std::min(log->times.first_since(filter.since), log->size));
         start.places.push_back(place);

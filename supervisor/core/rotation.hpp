@@ -1,12 +1,9 @@
 // Setting log files aside: when it is due, what the file is called from then on, and which of those
 // that lie there go. Pure: names, sizes and times in, decisions out; engine/log_rotation does it.
-//
-// A file set aside is `<path>.<UTC as 20261122T113000.123Z>`, and ends in .zst or .gz once it is
-// compressed: names sort by time. While both are there the compressed one is complete. What ends in
-// .tmp is half a compressed file.
 #pragma once
 
 #include "ipc/wire/app_spec.hpp"
+#include "ipc/wire/rotated_name.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -16,25 +13,11 @@
 
 namespace cluster::supervisor {
 
-/// The name of a file set aside, taken apart.
-struct RotatedName {
-    std::string base;  ///< the name of the log file itself
-    std::string stamp; ///< "20261122T113000.123Z"
-    ipc::Compression compression = ipc::Compression::none;
-    bool temporary = false; ///< being compressed, or left by who was killed at it
-    bool operator==(const RotatedName&) const = default;
-};
-
-/// Empty: it is no name of ours. Works for a name and for a whole path.
-[[nodiscard]] std::optional<RotatedName> parse_rotated(std::string_view name);
-
-/// "20261122T113000.123Z". Times are milliseconds since 1970.
-[[nodiscard]] std::string rotation_stamp(std::int64_t wall_ms);
-/// The other way round; of a stamp that parse_rotated gave.
-[[nodiscard]] std::int64_t stamp_time(std::string_view stamp);
-
-/// ".zst", ".gz" or "".
-[[nodiscard]] std::string_view compressed_suffix(ipc::Compression compression);
+using ipc::compressed_suffix;
+using ipc::parse_rotated;
+using ipc::RotatedName;
+using ipc::rotation_stamp;
+using ipc::stamp_time;
 
 /// One log file set aside, in one form or, for a moment, in several.
 struct RotatedFile {

@@ -158,7 +158,7 @@ TEST_CASE("rotated logs: by their names, oldest first, the packed form of two")
     CHECK(found ==
           std::vector<RotatedLog>{
               {"/l/api-out.log.20261122T100000.000Z.gz", Packing::gzip, 1'795'341'600'000},
-              {"/l/api-out.log.20261122T110000.000Z", Packing::plain, 1'795'345'200'000},
+              {"/l/api-out.log.20261122T110000.000Z", Packing::none, 1'795'345'200'000},
               {"/l/api-out.log.20261122T113000.123Z.zst", Packing::zstd, 1'795'347'000'123}});
 }
 
@@ -174,8 +174,8 @@ TEST_CASE("log places: where reading goes on")
                                     .inode = inode,
                                     .size = size});
     };
-    const RotatedLog old{"x.0", Packing::plain, 5};
-    const RotatedLog first{"x.1", Packing::plain, 10};
+    const RotatedLog old{"x.0", Packing::none, 5};
+    const RotatedLog first{"x.1", Packing::none, 10};
     const RotatedLog second{"x.2", Packing::zstd, 12};
     CHECK(after({}, 2, 70) == LogPlace{0, 50});                   // it has grown
     CHECK(after({}, 2, 10) == LogPlace{0, 0});                    // it was emptied
