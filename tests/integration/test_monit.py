@@ -55,7 +55,9 @@ class MonitTestCase(ClusterTestCase):
         self.see(r"clusterctl  \d+ processes")
 
     def run_monit(self, env="LC_ALL=C.UTF-8"):
-        self.type(f"env {env} {BIN}/clusterctl monit; echo code=$?", "Enter")
+        # The search for leaks at its end may outlive the terminal, and with it the test.
+        leaks = "ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 " if SANITIZED else ""
+        self.type(f"env {leaks}{env} {BIN}/clusterctl monit; echo code=$?", "Enter")
 
     def type(self, *keys):
         self.tmux("send-keys", *keys)
@@ -448,13 +450,14 @@ class WaysOut(MonitTestCase):
                 self.see(r"^ +0 api")
         self.type("q")
 
+    @unittest.skipIf(SANITIZED, "the sanitizer writes its own story of a crash over the screen")
     def test_a_crash(self):
         for number in signal.SIGSEGV, signal.SIGABRT:
             with self.subTest(number.name):
                 if not self.opened:
                     self.begin_with_marks()
                 os.kill(self.monit_pid(), number)
-                self.check_restored(None if SANITIZED else 128 + number)
+                self.check_restored(128 + number)
                 self.type("clear; echo what was there", "Enter")
                 self.see_no(r"code=")
                 self.run_monit()
