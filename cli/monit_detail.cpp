@@ -161,11 +161,12 @@ std::vector<Series> series_of(const MonitModel& model, const MonitRow& row, int 
     const MonitHistory& history = known == model.history.end() ? none : known->second;
     const auto cpu = shown_of(history.cpu, columns);
     const auto memory = shown_of(history.memory, columns);
-    const auto bytes = [](double value) { return format_bytes(static_cast<std::uint64_t>(value)); };
+    const auto bytes = [](double value) { // a daemon may say anything
+        return format_bytes(static_cast<std::uint64_t>(std::clamp(value, 0.0, 1e18)));
+    };
     return {{fmt::format("cpu {:.1f}%  peak {:.1f}%", row.cpu, peak_of(cpu)), cpu,
              std::max(peak_of(cpu), kLeastCpu), Colour::green},
-            {fmt::format("mem {}  peak {}",
-                         bytes(static_cast<double>(std::max<std::int64_t>(row.memory, 0))),
+            {fmt::format("mem {}  peak {}", bytes(static_cast<double>(row.memory)),
                          bytes(peak_of(memory))),
              memory, peak_of(memory) * 1.25F, Colour::cyan}};
 }
