@@ -80,6 +80,7 @@ LogFollower::LogFollower(LogRequest request, Context& context)
       lines_{request_.look, context.out.style()},
       raw_errors_{raw_look(request_.look), context.err.style()}
 {
+    context.session.start_none_again(); // whoever ends the daemon under us means it
 }
 
 int LogFollower::run()

@@ -37,6 +37,11 @@ Session::Session(std::string home, const ipc::Clock& clock, std::function<void()
 ipc::RpcResult<void> Session::connect()
 {
     if (client_) return {};
+    if (!starts_again_ && connections_ > 0) {
+        if (reconnect()) return {};
+        return std::unexpected(
+            ipc::RpcError{ipc::kUnreachable, "the daemon has ended", ipc::json{}});
+    }
     auto client = connect_or_start(home_, clock_, on_start_,
                                    begin_empty_ && connections_ == 0 ? Beginning::empty
                                                                      : Beginning::restored);

@@ -38,6 +38,10 @@ public:
     /// Hands notifications on until the callback says false or the daemon closes.
     ipc::Result<void> listen(const std::function<bool(std::string_view, const ipc::json&)>& each);
 
+    /// From the first connection on no daemon is started any more: the one that was here comes back
+    /// by itself, or has ended and is to stay so.
+    void start_none_again() { starts_again_ = false; }
+
     /// Connects again to a daemon that came back by itself; starts none. False when there is none
     /// after 2 s.
     bool reconnect();
@@ -65,6 +69,7 @@ private:
     const ipc::Clock& clock_;
     std::function<void()> on_start_;
     bool begin_empty_ = false;
+    bool starts_again_ = true;
     std::string name_ = "clusterctl";
     std::optional<ipc::Client> client_;
     int connections_ = 0;

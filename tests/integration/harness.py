@@ -52,11 +52,18 @@ def wait_for(condition, deadline=20.0, what="the condition"):
         time.sleep(0.01)
 
 
+given_ports = set()
+
+
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago; never the same one twice."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
 
 
 def http_get(port, path="/", timeout=10.0):
