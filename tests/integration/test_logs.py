@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """What workers print: every byte is in its file, once, in order, with lines whole; `logs` shows the
 end of the files and what comes."""
+import fcntl
 import json
 import os
 import pathlib
 import queue
 import signal
 import subprocess
+import sys
+import termios
 import threading
 import unittest
 
@@ -269,6 +272,28 @@ class Logs(Printing):
             self.assertEqual(self.row()["status"], "online")
         finally:
             follower.send_signal(signal.SIGCONT)
+
+    def test_a_follower_that_was_held_up_while_all_ended_starts_nothing(self):
+        size = 1_000_000
+        self.start(f"for _ in range({size} // 100):\n    os.write(1, b'x' * 99 + b'\\n')\n"
+                   "signal.pause()\n")
+        self.wait_for_size(self.file("out"), size)
+        with subprocess.Popen([BIN / "clusterctl", "logs", "--lines", "9000", "--raw"],
+                              env=self.environment(), cwd=self.dir, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as follower:
+            try:
+                wait_for(lambda: self.unread(follower.stdout) > 60_000, what="a full pipe")
+                self.ctl("kill")
+                follower.communicate(timeout=10)
+            finally:
+                follower.kill()
+            self.assertEqual(follower.returncode, 3)
+        self.assertEqual(self.processes(), [])
+
+    @staticmethod
+    def unread(pipe):
+        count = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+        return int.from_bytes(count, sys.byteorder)
 
     def is_followed(self, pid):
         """The follower waits for the daemon: it sleeps with a connected socket."""
