@@ -63,6 +63,7 @@ constexpr AppOption kOptions[] = {
     {"-k,--kill-timeout", "kill_timeout", Kind::number, "Time between the stop signal and SIGKILL, in ms or '5s'"},
     {"--kill-signal", "kill_signal", Kind::text, "The stop signal"},
     {"--max-memory-restart", "max_memory_restart", Kind::number, "Restart above this memory: bytes or '300M'"},
+    {"-c,--cron,--cron-restart", "cron_restart", Kind::text, "Restart by the clock: '0 3 * * *'; 0 for never"},
     {"--restart-delay", "restart_delay", Kind::number, "Time before a restart, in ms or '5s'"},
     {"--exp-backoff-restart-delay", "exp_backoff_restart_delay", Kind::number, "First delay of a growing series, in ms"},
     {"--max-restarts", "max_restarts", Kind::number, "Quick exits in a row before it counts as errored"},
@@ -78,7 +79,7 @@ constexpr AppOption kOptions[] = {
 
 constexpr std::array kUnsupported{
     "--watch", "--ignore-watch", "--watch-delay", "--ext", "--fresh", "--daemon", "--container", "--dist",
-    "--image-name", "--node-version", "--dockerdaemon", "-x", "--execute-command", "-c", "--cron", "--cron-restart", "--parallel", "--no-vizion", "--no-pmx", "--no-automation",
+    "--image-name", "--node-version", "--dockerdaemon", "-x", "--execute-command", "--parallel", "--no-vizion", "--no-pmx", "--no-automation",
     "--source-map-support", "--disable-source-map-support", "--trace", "--disable-trace", "--v8",
     "--event-loop-inspector", "--deep-monitoring", "-w", "--write", "--attach",
 };

@@ -11,6 +11,9 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <set>
+#include <string>
+#include <string_view>
 
 namespace cluster::cli {
 namespace {
@@ -40,6 +43,20 @@ int finish(const ipc::RpcResult<json>& answer, Context& context)
     return show_table(context, kDone);
 }
 
+/// What a stop does not end.
+void tell_of_schedules(const json& answer, Context& context)
+{
+    std::set<std::string> told;
+    for (const json& process : answer.value("processes", json::array())) {
+        const std::string pattern = member_text(process, "cron_restart");
+        const std::string name = member_text(process, "name");
+        if (pattern.empty() || !told.insert(name).second) continue;
+        context.warn(fmt::format("{} will be started again by the clock (cron_restart {}): delete "
+                                 "it, or restart it with --cron-restart 0",
+                                 name, pattern));
+    }
+}
+
 int run_on_targets(const char* method, const char* verb, const TargetOptions& options,
                    Context& context)
 {
@@ -50,6 +67,7 @@ int run_on_targets(const char* method, const char* verb, const TargetOptions& op
     const auto answer = call_with_progress(context, method, params, {.verb = verb});
     // A name that is not there changed nothing: no table.
     if (!answer && answer.error().code != ipc::kFailed) return context.fail(answer.error());
+    if (answer && method == std::string_view{"stop"}) tell_of_schedules(*answer, context);
     return finish(answer, context);
 }
 

@@ -2,6 +2,7 @@
 #include "cli/command_run.hpp"
 
 #include "cli/commands.hpp"
+#include "cli/foreground_lock.hpp"
 #include "ipc/wire/units.hpp"
 
 #include <CLI/App.hpp>
@@ -61,6 +62,7 @@ int run_in_foreground(const StartOptions& start, const RunSettings& settings,
     const auto grace = ipc::parse_duration(settings.grace);
     if (!grace) return context.fail("--grace: expected a time such as 9000 or '9s'", kUsage);
     ipc::UniqueFd signals = hold_signals();
+    const HomeLock lock{context.session.home()};
     auto apps = Starter{start, app_arguments, context}.declared();
     if (!apps) return apps.error();
     for (ipc::AppSpec& app : *apps) { // stdout is the log; a file is one more where it is named

@@ -1,5 +1,6 @@
 #include "cli/daemon_starter.hpp"
 
+#include "cli/foreground_lock.hpp"
 #include "cli/services.hpp"
 #include "ipc/base/home.hpp"
 #include "ipc/base/unique_fd.hpp"
@@ -244,13 +245,15 @@ std::expected<ipc::Client, std::string> connect_or_start(const std::string& home
         if (!means_no_daemon(client.error()))
             return std::unexpected(failure(home, client.error().text()));
         const milliseconds now = clock.now();
+        const bool held = home_is_held(home);
         if (now >= deadline)
             return std::unexpected(failure(
-                home,
-                fmt::format("nothing after {} s, another clusterd holds the lock but does not "
-                            "answer; last: {}",
-                            kDeadline.count() / 1000, client.error().text())));
-        if (now >= next_spawn) {
+                home, fmt::format("nothing after {} s, {}; last: {}", kDeadline.count() / 1000,
+                                  held ? "the daemon of `clusterctl run` does not answer"
+                                       : "another clusterd holds the lock but does not "
+                                         "answer",
+                                  client.error().text())));
+        if (now >= next_spawn && !held) {
             if (!std::exchange(announced, true)) on_start();
             if (beginning == Beginning::restored && start_by_service(home, clock)) {
                 next_spawn = clock.now() + kSpawnPause;

@@ -2,6 +2,7 @@
 
 #include "cli/process_view.hpp"
 #include "cli/table.hpp"
+#include "ipc/wire/date_format.hpp"
 #include "ipc/wire/rpc.hpp"
 #include "ipc/wire/units.hpp"
 
@@ -67,6 +68,15 @@ std::string memory_text(const json& process)
     return pss || group ? text + ')' : text;
 }
 
+/// "0 3 * * * (next 2026-11-23 03:00:00 +01:00)": local time, as the pattern is.
+std::string cron_text(const json& process)
+{
+    const std::string pattern = member_text(process, "cron_restart");
+    const auto next = member_number(process, "cron_next_at");
+    ipc::DateFormat local{"YYYY-MM-DD HH:mm:ss Z"};
+    return next > 0 ? fmt::format("{} (next {})", pattern, local.text(next)) : pattern;
+}
+
 /// A table of two columns; rows without a value are left out.
 class KeyValueTable {
 public:
@@ -107,6 +117,7 @@ void add_state(KeyValueTable& table, const json& process, std::int64_t now_ms)
                                                           : std::string{"0"});
     if (member_number(process, "max_memory_restart") > 0)
         table.add("max memory restart", bytes_text(process, "max_memory_restart"));
+    table.add("cron restart", cron_text(process));
 }
 
 /// "0.5 (cgroup v1)"; bytes as such.
@@ -130,7 +141,7 @@ void add_limits(KeyValueTable& table, const json& process)
     };
     add("out_of_memory", "processes killed for memory_max");
     add("refused_forks", "processes not started for pids_max");
-    add("throttled_ms", "ms taken by cpu_max");
+    add("throttled_ms", "ms taken by cpu_max or memory_high");
 }
 
 /// "tcp://10.0.0.7:5170 (1200 lines sent, 7 lost)".

@@ -8,6 +8,7 @@
 #include <array>
 #include <initializer_list>
 #include <limits>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -146,22 +147,48 @@ Table build(const Layout (&layout)[N], const json& processes, std::int64_t now_m
     return table;
 }
 
-/// -1, 0 or 1 as `a` sorts before, with or after `b`.
-int compare(const json& a, const json& b, const std::string& field)
+bool is_text(std::string_view field)
 {
-    if (field == "name" || field == "namespace" || field == "status") {
-        const int order = member_text(a, field.c_str()).compare(member_text(b, field.c_str()));
-        return order < 0 ? -1 : order > 0 ? 1 : 0;
-    }
-    const auto number = [&](const json& process) {
-        // The earlier it started, the longer it is up; what does not run is up for no time at all.
-        if (field == "uptime")
-            return running(process) ? -static_cast<double>(member_number(process, "started_at"))
-                                    : -std::numeric_limits<double>::infinity();
-        const auto found = process.find(field);
-        return found != process.end() && found->is_number() ? found->get<double>() : 0.0;
-    };
-    return number(a) < number(b) ? -1 : number(a) > number(b) ? 1 : 0;
+    return field == "name" || field == "namespace" || field == "status";
+}
+
+/// By what a process is sorted, looked up once and not for each comparison.
+struct SortKey {
+    std::string text; ///< of a field that is text
+    double number = 0;
+    std::string name;
+    std::int64_t id = 0;
+    json* process = nullptr;
+};
+
+double sort_number(const json& process, const std::string& field)
+{
+    // The earlier it started, the longer it is up; what does not run is up for no time at all.
+    if (field == "uptime")
+        return running(process) ? -static_cast<double>(member_number(process, "started_at"))
+                                : -std::numeric_limits<double>::infinity();
+    const auto found = process.find(field);
+    return found != process.end() && found->is_number() ? found->get<double>() : 0.0;
+}
+
+SortKey sort_key(json& process, const std::string& field)
+{
+    SortKey key{.text = {},
+                .name = member_text(process, "name"),
+                .id = member_number(process, "id"),
+                .process = &process};
+    if (is_text(field))
+        key.text = member_text(process, field.c_str());
+    else
+        key.number = sort_number(process, field);
+    return key;
+}
+
+bool sorts_before(const SortKey& a, const SortKey& b, bool descending)
+{
+    const auto by_field = std::tie(a.text, a.number) <=> std::tie(b.text, b.number);
+    if (by_field != 0) return descending ? by_field > 0 : by_field < 0;
+    return std::tie(a.name, a.id) < std::tie(b.name, b.id);
 }
 
 } // namespace
@@ -184,12 +211,18 @@ std::expected<SortOrder, std::string> parse_sort(std::string_view text)
 void sort_processes(json& processes, const SortOrder& order)
 {
     if (!processes.is_array()) return;
-    std::sort(processes.begin(), processes.end(), [&](const json& a, const json& b) {
-        const int by_field = compare(a, b, order.field);
-        if (by_field != 0) return order.descending ? by_field > 0 : by_field < 0;
-        const int by_name = compare(a, b, "name");
-        return by_name != 0 ? by_name < 0 : member_number(a, "id") < member_number(b, "id");
+    std::vector<SortKey> keys;
+    keys.reserve(processes.size());
+    for (json& process : processes)
+        keys.push_back(sort_key(process, order.field));
+    std::ranges::sort(keys, [&](const SortKey& a, const SortKey& b) {
+        return sorts_before(a, b, order.descending);
     });
+    json::array_t sorted;
+    sorted.reserve(keys.size());
+    for (const SortKey& key : keys)
+        sorted.push_back(std::move(*key.process));
+    processes = std::move(sorted);
 }
 
 std::string process_table(const json& processes, std::int64_t now_ms, const Style& style)

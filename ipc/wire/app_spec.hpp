@@ -175,6 +175,7 @@ struct AppSpec {
     milliseconds kill_timeout{5000};
     bool treekill = true;
     std::uint64_t max_memory_restart = 0; ///< bytes of the whole tree; 0 no limit
+    std::string cron_restart;             ///< as parse_cron reads it; "" never
 
     // Whether it serves.
     bool wait_ready = false; ///< online once it says so: process.send('ready') or READY=1

@@ -1,6 +1,7 @@
 #include "ipc/wire/attribute_codecs.hpp"
 
 #include "ipc/wire/address.hpp"
+#include "ipc/wire/cron.hpp"
 #include "ipc/wire/units.hpp"
 
 #include <fmt/format.h>
@@ -261,6 +262,17 @@ Verdict Memory::read(const json& value, std::uint64_t& into, const Attribute&)
     const auto bytes = whole_between(value, 0, std::numeric_limits<std::int64_t>::max());
     if (!bytes) return refuse_value();
     into = static_cast<std::uint64_t>(*bytes);
+    return {};
+}
+
+Verdict Schedule::read(const json& value, std::string& into, const Attribute& attribute)
+{
+    if (value == 0 || value == "0" || value == "") return into.clear(), Verdict{};
+    if (!value.is_string()) return refuse_value();
+    const auto& text = value.get_ref<const std::string&>();
+    if (const auto pattern = parse_cron(text); !pattern)
+        return refuse_value(fmt::format("{} ({})", allowed(attribute), pattern.error()));
+    into = text;
     return {};
 }
 

@@ -79,6 +79,13 @@ struct Memory {
     static nlohmann::json write(std::uint64_t value) { return value; }
 };
 
+/// A cron pattern; "", 0 and "0" (PM2) for none.
+struct Schedule {
+    static constexpr Type type = Type::schedule;
+    static Verdict read(const nlohmann::json& value, std::string& into, const Attribute&);
+    static nlohmann::json write(const std::string& value) { return value; }
+};
+
 struct InstanceCount {
     static constexpr Type type = Type::instances;
     static Verdict read(const nlohmann::json& value, std::optional<Instances>& into,

@@ -109,6 +109,8 @@ constexpr Attribute kAttributes[] = {
      "Whether `kill_signal` goes to the whole process tree or to the first process alone."},
     {"max_memory_restart", {}, via<Memory, &AppSpec::max_memory_restart>, "0", life, live,
      "A worker whose process tree uses more memory is restarted; 0 for no limit."},
+    {"cron_restart", {"cron"}, via<Schedule, &AppSpec::cron_restart>, R"("")", life, live,
+     "When the app is restarted by the clock, in local time: `0 3 * * *` (minute, hour, day of the month, month, weekday), with a field for seconds before them, or `@daily`; names, lists, ranges, steps, `L`, `15W` and `5#2` as PM2 has them ([how](guide.md#restarts-by-the-clock)). `\"\"` or 0 for never."},
 
     {"wait_ready", {}, via<Flag, &AppSpec::wait_ready>, "false", serving, restart,
      "A worker is `online` only once it has said so: `process.send('ready')` in Node, `READY=1` to `$NOTIFY_SOCKET` in any language."},
@@ -156,7 +158,6 @@ constexpr Attribute kAttributes[] = {
     {"ignore_watch", {}, kIgnored, "[]", other, restart, "Paths that `watch` leaves out.", 0, 0, accepted},
     {"watch_delay", {}, kIgnored, "0", other, restart, "Delay of `watch`.", 0, 0, accepted},
     {"watch_options", {}, kIgnored, "{}", other, restart, "Details of `watch`.", 0, 0, accepted},
-    {"cron_restart", {"cron"}, kIgnored, "", other, restart, "Restart by the clock.", 0, 0, accepted},
     {"kill_retry_time", {}, kIgnored, "100", other, restart, "How often PM2 looks whether a process has ended.", 0, 0, accepted},
     {"force", {}, kIgnored, "false", other, restart, "Start a script a second time.", 0, 0, accepted},
     {"write", {}, kIgnored, "false", other, restart, "Write the configuration to a file.", 0, 0, accepted},
@@ -302,6 +303,8 @@ std::string allowed(const Attribute& attribute)
         return "\"raw\" or \"json\"";
     case Type::log_on_full:
         return "\"drop\", \"block\" or \"spill\"";
+    case Type::schedule:
+        return "a cron pattern such as \"0 3 * * *\"";
     case Type::any:
         return "anything";
     }

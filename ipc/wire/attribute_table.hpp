@@ -71,6 +71,7 @@ enum class Type {
     date_format,
     log_type,
     log_on_full,
+    schedule,
     any,
 };
 

@@ -49,8 +49,9 @@ private:
     {
         if (bytes_.size() - at_ < 1 + 2 * kWordBytes) return std::nullopt;
         ++at_;
-        const std::uint64_t offset = word();
-        return LogTime{offset, static_cast<std::int64_t>(word())};
+        const LogTime time{word(), static_cast<std::int64_t>(word())};
+        if (time.wall_ms < 0) return std::nullopt; // nobody wrote a log before 1970
+        return time;
     }
 
     std::optional<LogTime> step()

@@ -48,6 +48,8 @@ std::optional<RotatedName> parse_rotated(std::string_view name)
     if (dot == 0 || name[dot] != '.' || !is_stamp(name.substr(dot + 1))) return std::nullopt;
     parsed.base = name.substr(0, dot);
     parsed.stamp = name.substr(dot + 1);
+    // Digits alone make no time: somebody else's file may end in "20269999T999999.000Z".
+    if (rotation_stamp(stamp_time(parsed.stamp)) != parsed.stamp) return std::nullopt;
     return parsed;
 }
 

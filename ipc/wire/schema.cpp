@@ -264,6 +264,8 @@ Json form(const Attribute& a)
         return {{"enum", {"raw", "json"}}};
     case Type::log_on_full:
         return {{"enum", {"drop", "block", "spill"}}};
+    case Type::schedule:
+        return either({{{"const", 0}}, {{"type", "string"}, {"maxLength", 200}}});
     case Type::any:
         return Json::object();
     }

@@ -28,20 +28,14 @@ bool is_tie(const ConnectionSample& sample)
 }
 
 /// Whether one look alone proves that something was written after the last request came.
-bool sent_after_received(const ConnectionSample& sample)
+/// `repeated`: see ConnectionHistory.
+bool sent_after_received(const ConnectionSample& sample, bool repeated)
 {
     if (sample.written() == 0) return false;
     if (!is_tie(sample)) return sample.sent_ago < sample.received_ago;
     // A request acknowledges all that its sender has got before. So what is not acknowledged, or
     // was acknowledged by itself later, was sent after the request.
-    return sample.unacknowledged > 0 || sample.ack_ago < sample.received_ago;
-}
-
-/// Request and answer fell between two looks. If nothing was in flight at the first one and a
-/// single segment came, then what was written answers it.
-bool answered_between(const ConnectionHistory& before, const ConnectionSample& sample)
-{
-    return before.answered && sample.segments_in == before.last->segments_in + 1;
+    return sample.unacknowledged > 0 || (!repeated && sample.ack_ago < sample.received_ago);
 }
 
 /// Turns, and gaps within an answer. What moved between two distant looks may have been any number
@@ -70,6 +64,18 @@ milliseconds quiet_time(const ConnectionHistory& history)
     if (history.moved) return history.last_look - *history.moved;
     const milliseconds by_kernel = std::min(history.last->sent_ago, history.last->received_ago);
     return std::max(by_kernel, history.last_look - history.first_look);
+}
+
+/// Request and answer fell between two looks. If nothing was in flight at the first one and a
+/// single segment came, then what was written answers it: unless it was the rest of the answer
+/// before. So the kernel's times must not say that the request came last, at the first look the
+/// worker must have had nothing to write for a while, and the second one must not come late.
+bool answered_between(const ConnectionHistory& before, const ConnectionSample& sample,
+                      milliseconds now)
+{
+    const milliseconds enough = std::max(kShortestQuiet, before.longest_gap * 2);
+    return before.answered && is_tie(sample) && now - before.last_look <= kCloseLooks &&
+           quiet_time(before) >= enough && sample.segments_in == before.last->segments_in + 1;
 }
 
 /// How long an answered connection must be quiet.
@@ -108,10 +114,14 @@ ConnectionHistory observe(ConnectionHistory history, const ConnectionSample& sam
     const bool came = sample.received != before.received;
     const bool went = sample.written() != before.written();
     const bool flowed = sample.unsent != before.unsent; // written earlier, but sent only now
-    const bool proven = sent_after_received(sample);
+    if (came || went)
+        history.repeated = false;
+    else if (sample.segments_in != before.segments_in)
+        history.repeated = true;
+    const bool proven = sent_after_received(sample, history.repeated);
     const bool was_answered = history.answered;
     if (came)
-        history.answered = proven || (went && answered_between(history, sample));
+        history.answered = proven || (went && answered_between(history, sample, now));
     else
         history.answered = history.answered || went || proven;
     if (history.last)

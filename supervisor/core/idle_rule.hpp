@@ -45,7 +45,10 @@ struct ConnectionHistory {
     std::optional<std::chrono::milliseconds> wrote; ///< when the worker last wrote of its answer
     bool answered = false; ///< the worker has written something after the last request
     bool asked = false;    ///< a request was seen coming and no answer to it yet
-    int turns = 0;         ///< requests seen answered
+    /// The client has sent again what had come already (its kernel missed our acknowledgement):
+    /// that it acknowledges something by it says nothing about an answer, until more bytes move.
+    bool repeated = false;
+    int turns = 0;                            ///< requests seen answered
     std::chrono::milliseconds longest_gap{0}; ///< between two writes of one answer
     /// Shortest time seen from an answer to the client's next request.
     std::optional<std::chrono::milliseconds> think;

@@ -93,7 +93,9 @@ Control::Control(Supervisor& supervisor, boost::asio::io_context& loop, Store& s
     : supervisor_{supervisor}, loop_{loop}, store_{store}, journal_{journal}, upgrader_{upgrader},
       settings_{settings}, metrics_{metrics}, log_{log}, endings_{std::move(endings)},
       waiting_{supervisor, loop}, ordering_{supervisor, waiting_, loop},
-      reloads_{supervisor, waiting_, loop}, followers_{supervisor},
+      reloads_{supervisor, waiting_, loop},
+      timetable_{supervisor, loop, [this](const std::string& name) { restart_by_clock(name); }},
+      followers_{supervisor},
       dump_{loop, supervisor.system(), log, supervisor.home() + "/dump.json"}, trim_timer_{loop},
       save_timer_{loop}
 {
@@ -483,6 +485,7 @@ void Control::save_later(milliseconds after, milliseconds latest)
 void Control::save(std::function<void()> on_disk)
 {
     unsaved_ = false;
+    timetable_.look();
     EnvironmentNumbers numbers;
     store_.save(state_text(supervisor_, under_way(), numbers), std::move(on_disk));
 }

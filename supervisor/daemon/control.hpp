@@ -13,6 +13,7 @@
 #include "supervisor/engine/ordering.hpp"
 #include "supervisor/engine/reloads.hpp"
 #include "supervisor/engine/supervisor.hpp"
+#include "supervisor/engine/timetable.hpp"
 #include "supervisor/engine/waiting.hpp"
 #include "supervisor/sys/take_back.hpp"
 
@@ -84,6 +85,7 @@ private:
     // Replacing processes one by one (control_reload.cpp).
     Outcome reload(const SessionPtr& session, const ipc::Request& request);
     Outcome abort_reload(const SessionPtr& session, const ipc::Request& request);
+    void restart_by_clock(const std::string& app_name);
 
     // Acting on workers (control.cpp).
     Outcome stop(const SessionPtr& session, const ipc::Request& request);
@@ -215,6 +217,7 @@ private:
     Waiting waiting_;
     Ordering ordering_;
     Reloads reloads_;
+    Timetable timetable_;
     Followers followers_;
     Store dump_;
     std::vector<std::weak_ptr<const ipc::Environment>> environments_;

@@ -157,6 +157,37 @@ Control::Outcome Control::abort_reload(const SessionPtr& session, const ipc::Req
     return {};
 }
 
+/// `cron_restart`, of any app: several workers one after the other, as `reload` does it, and one
+/// alone as `restart` does it unless a new process can serve beside the old one. What is stopped is
+/// started (PM2).
+void Control::restart_by_clock(const std::string& app_name)
+{
+    if (ending_ != Ending::none || stopping_all_ || reloads_.running(app_name)) return;
+    std::vector<int> online;
+    std::string cause;
+    bool overlap = false;
+    for (const int id : supervisor_.of_app(app_name)) {
+        Worker& worker = *supervisor_.find(id);
+        cause = "cron_restart " + worker.spec().cron_restart;
+        overlap = can_overlap(*worker.app);
+        if (worker.life.state == State::online)
+            online.push_back(id);
+        else if (worker.at_rest() || worker.life.state == State::waiting_restart)
+            ordering_.start(worker, Event::restart_asked, cause);
+    }
+    changed();
+    if (online.empty()) return;
+    log_.info(fmt::format("{}: {}", app_name, cause));
+    if (online.size() == 1 && !overlap)
+        return supervisor_.ask(*supervisor_.find(online.front()), Event::restart_asked, cause);
+    reloads_.start({.name = app_name,
+                    .ids = std::move(online),
+                    .app = nullptr,
+                    .cause = cause,
+                    .on_step = [](const Worker&, const ReloadStep&) {},
+                    .on_done = [this](const std::optional<WaitFailure>&) { changed(); }});
+}
+
 void Control::reload_part(const ReloadPart& part, const std::shared_ptr<Joint>& joint,
                           const std::string& cause)
 {

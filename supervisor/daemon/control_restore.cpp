@@ -129,6 +129,7 @@ void Control::restore(GuardianLink::HandedOver handed)
     restoring_ = false;
     unfinished_ = {};
     journal_.under_way();
+    timetable_.begin();
     if (!state->workers.empty()) changed();
 }
 

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ using ipc::Result;
 constexpr std::chrono::milliseconds kQuick{100}; ///< ready for less: died as if it never was
 constexpr int kPatience = 5;                     ///< such deaths in a row before we wait
 constexpr std::chrono::seconds kSpacing{1};
+constexpr int kNextAttemptMs = 100;
 constexpr std::chrono::milliseconds kTidyAfter{200};
 constexpr std::size_t kMostEnded = 65536; ///< then the oldest is forgotten
 
@@ -85,7 +87,7 @@ void Guardian::go_on(const TakeOver& all)
     let_signals_in();
     if (all.channel >= 0) {
         manager_ = all.manager;
-        open_channel(ipc::UniqueFd{all.channel});
+        take_channel(ipc::UniqueFd{all.channel});
         replace_manager();
     } else {
         start_manager_or_retry();
@@ -129,12 +131,12 @@ Result<void> Guardian::start_manager()
     plan.cwd = "/";
     plan.fds = {null->get(),  STDOUT_FILENO,   STDERR_FILENO,
                 theirs.get(), listener_.get(), lock_.get()};
+    if (auto heard = open_channel(ours); !heard) return heard;
     auto launched = launcher_.launch(plan);
     // Its text has the reason; the code would be mistaken for ours.
     if (!launched) return fail(std::error_code{}, "start the manager: " + launched.error().text);
     manager_ = launched->pid;
     ready_since_.reset();
-    open_channel(std::move(ours));
     brief_manager();
     return {};
 }
@@ -155,14 +157,22 @@ void Guardian::start_manager_later()
     });
 }
 
-void Guardian::open_channel(ipc::UniqueFd socket)
+Result<void> Guardian::open_channel(ipc::UniqueFd& socket)
 {
     channel_ = std::make_shared<GuardianChannel>(
-        loop_, std::move(socket), log_,
-        [this](const Message& message, std::vector<ipc::UniqueFd> fds) {
+        loop_, log_, [this](const Message& message, std::vector<ipc::UniqueFd> fds) {
             hear(message, std::move(fds));
         });
-    channel_->start();
+    return channel_->start(socket);
+}
+
+/// Of a manager that lives: until it can be heard there is nothing that we could do for it.
+void Guardian::take_channel(ipc::UniqueFd socket)
+{
+    for (auto heard = open_channel(socket); !heard; heard = open_channel(socket)) {
+        log_.error(heard.error().text());
+        ::poll(nullptr, 0, kNextAttemptMs);
+    }
 }
 
 /// All that a manager needs to go on where the one before was.

@@ -67,7 +67,8 @@ private:
     void start_manager_or_retry();
     void start_manager_later();
     void brief_manager();
-    void open_channel(ipc::UniqueFd socket);
+    ipc::Result<void> open_channel(ipc::UniqueFd& socket);
+    void take_channel(ipc::UniqueFd socket);
     void hear(const Message& message, std::vector<ipc::UniqueFd> fds);
     void tell_alive();
     void keep(ipc::UniqueFd fd);

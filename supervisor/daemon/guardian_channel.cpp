@@ -15,16 +15,19 @@ constexpr std::chrono::milliseconds kPause{2}; ///< for the manager to read some
 
 } // namespace
 
-GuardianChannel::GuardianChannel(boost::asio::io_context& loop, ipc::UniqueFd socket, Log& log,
-                                 OnMessage on_message)
-    : socket_{loop, socket.get()}, pause_{loop}, log_{log}, on_message_{std::move(on_message)}
+GuardianChannel::GuardianChannel(boost::asio::io_context& loop, Log& log, OnMessage on_message)
+    : socket_{loop}, pause_{loop}, log_{log}, on_message_{std::move(on_message)}
 {
-    (void)socket.release(); // the descriptor owns it now
 }
 
-void GuardianChannel::start()
+ipc::Result<void> GuardianChannel::start(ipc::UniqueFd& socket)
 {
+    error_code refused;
+    socket_.assign(socket.get(), refused);
+    if (refused) return ipc::fail(refused, "listen to the manager");
+    (void)socket.release(); // the descriptor owns it now
     wait_readable();
+    return {};
 }
 
 void GuardianChannel::wait_readable()

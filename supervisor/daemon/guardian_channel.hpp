@@ -3,6 +3,7 @@
 // little longer.
 #pragma once
 
+#include "ipc/base/result.hpp"
 #include "ipc/base/unique_fd.hpp"
 #include "supervisor/daemon/guardian_messages.hpp"
 #include "supervisor/engine/log.hpp"
@@ -23,10 +24,10 @@ class GuardianChannel : public std::enable_shared_from_this<GuardianChannel> {
 public:
     using OnMessage = std::function<void(const Message&, std::vector<ipc::UniqueFd> fds)>;
 
-    GuardianChannel(boost::asio::io_context& loop, ipc::UniqueFd socket, Log& log,
-                    OnMessage on_message);
+    GuardianChannel(boost::asio::io_context& loop, Log& log, OnMessage on_message);
 
-    void start();
+    /// Takes `socket` and listens to it. Errors: those of man 2 epoll_ctl; it is still yours then.
+    ipc::Result<void> start(ipc::UniqueFd& socket);
     /// `fds` stay open until they are sent; what cannot be sent to a dead manager is forgotten.
     void send(std::string bytes, std::vector<int> fds = {});
     /// Hears all that the manager has said so far.

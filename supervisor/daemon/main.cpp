@@ -7,6 +7,7 @@
 #include "ipc/base/version.hpp"
 #include "supervisor/daemon/compress.hpp"
 #include "supervisor/daemon/guardian.hpp"
+#include "supervisor/daemon/loop.hpp"
 #include "supervisor/daemon/manager.hpp"
 #include "supervisor/daemon/state.hpp"
 #include "supervisor/daemon/take_over.hpp"
@@ -15,21 +16,23 @@
 
 #include <CLI/CLI.hpp>
 
-#include <boost/asio/io_context.hpp>
-
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
+#include <memory>
 #include <string>
 
 namespace {
 
 using namespace cluster;
+
+constexpr int kNextAttemptMs = 100;
 
 struct Options {
     std::string home = ipc::cluster_home();
@@ -85,6 +88,19 @@ ipc::Result<void> begin(supervisor::Guardian& guardian, const Options& options)
     return {};
 }
 
+/// Whoever takes over goes on until there is one: what it holds is in nobody else's hands.
+ipc::Result<std::unique_ptr<boost::asio::io_context>> loop_for(ipc::System& system,
+                                                               const Options& options)
+{
+    auto loop = supervisor::make_loop(system);
+    while (!loop && options.take_over_fd >= 0) {
+        std::fprintf(stderr, "clusterd: %s\n", loop.error().text().c_str());
+        ::poll(nullptr, 0, kNextAttemptMs);
+        loop = supervisor::make_loop(system);
+    }
+    return loop;
+}
+
 int run_guardian(const Options& options)
 {
     const ipc::HomePaths paths{options.home};
@@ -94,11 +110,12 @@ int run_guardian(const Options& options)
         return failed(options, ready.error());
     if (!options.foreground) redirect_output(system, paths.log);
 
-    boost::asio::io_context loop{1};
+    const auto loop = loop_for(system, options);
+    if (!loop) return failed(options, loop.error());
     supervisor::LinuxLauncher launcher;
     const auto log = supervisor::Log::open("-", "guardian");
     supervisor::Guardian guardian{
-        loop,
+        **loop,
         system,
         launcher,
         *log,
@@ -107,7 +124,7 @@ int run_guardian(const Options& options)
     supervisor::report(options.report_fd, "ready");
     if (options.report_fd >= 0) ::close(options.report_fd);
     supervisor::release_idle_memory();
-    loop.run();
+    (*loop)->run();
     return guardian.exit_code();
 }
 

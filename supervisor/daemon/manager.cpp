@@ -9,6 +9,7 @@
 #include "supervisor/daemon/guardian.hpp"
 #include "supervisor/daemon/guardian_link.hpp"
 #include "supervisor/daemon/journal.hpp"
+#include "supervisor/daemon/loop.hpp"
 #include "supervisor/daemon/metrics.hpp"
 #include "supervisor/daemon/metrics_server.hpp"
 #include "supervisor/daemon/service_manager.hpp"
@@ -29,6 +30,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -42,7 +44,7 @@ constexpr std::chrono::seconds kNextAttempt{1};       ///< to become the guardia
 /// Everything the manager is made of, in the order in which it is built and torn down.
 class Manager {
 public:
-    Manager(ipc::HomePaths paths, bool foreground);
+    Manager(boost::asio::io_context& loop, ipc::HomePaths paths, bool foreground);
     int run(bool begin_empty);
 
 private:
@@ -58,9 +60,9 @@ private:
     void guardian_gone();
     void take_over();
 
+    boost::asio::io_context& loop_;
     ipc::HomePaths paths_;
     bool foreground_;
-    boost::asio::io_context loop_{1};
     ipc::LinuxSystem system_;
     LinuxLauncher launcher_;
     ipc::SystemClock clock_;
@@ -82,8 +84,8 @@ private:
     bool ending_ = false;
 };
 
-Manager::Manager(ipc::HomePaths paths, bool foreground)
-    : paths_{std::move(paths)}, foreground_{foreground},
+Manager::Manager(boost::asio::io_context& loop, ipc::HomePaths paths, bool foreground)
+    : loop_{loop}, paths_{std::move(paths)}, foreground_{foreground},
       log_{Log::open(foreground ? "-" : paths_.log, "manager")},
       link_{loop_, ipc::UniqueFd{kControlFd}, *log_},
       supervisor_{Surroundings{.loop = loop_,
@@ -278,11 +280,25 @@ void Manager::take_over()
     });
 }
 
+/// The next one may, and the guardian will try.
+int cannot_begin(const std::string& why)
+{
+    std::fprintf(stderr, "clusterd: the manager cannot begin: %s\n", why.c_str());
+    return 1;
+}
+
 } // namespace
 
 int run_manager(const ipc::HomePaths& paths, bool foreground, bool begin_empty)
 {
-    return Manager{paths, foreground}.run(begin_empty);
+    ipc::LinuxSystem system;
+    const auto loop = make_loop(system);
+    if (!loop) return cannot_begin(loop.error().text());
+    try {
+        return Manager{**loop, paths, foreground}.run(begin_empty);
+    } catch (const boost::system::system_error& error) {
+        return cannot_begin(error.what());
+    }
 }
 
 } // namespace cluster::supervisor

@@ -19,6 +19,8 @@
 namespace cluster::supervisor {
 namespace {
 
+using ipc::Exposition;
+using ipc::MetricType;
 using enum MetricType;
 
 /// Workers that are sampled in one turn of the loop: about 2 ms.

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "ipc/net/server.hpp"
-#include "supervisor/core/exposition.hpp"
+#include "ipc/wire/exposition.hpp"
 #include "supervisor/engine/reloads.hpp"
 #include "supervisor/engine/supervisor.hpp"
 
@@ -15,6 +15,8 @@
 #include <string>
 
 namespace cluster::supervisor {
+
+using ipc::Metric;
 
 /// What is not known to the supervisor; asked once per scrape.
 struct DaemonFigures {

@@ -1,6 +1,8 @@
 #include "supervisor/daemon/render.hpp"
 
 #include "ipc/wire/attributes.hpp"
+#include "ipc/wire/cron.hpp"
+#include "supervisor/core/cron_time.hpp"
 #include "supervisor/daemon/json_object.hpp"
 
 #include <fmt/format.h>
@@ -79,9 +81,19 @@ void process_members(Object& object, Supervisor& supervisor, const Worker& worke
     object.text("user", user_of(worker));
     object.number("instance", worker.instance);
     object.flag("watching", false);
+    if (!worker.spec().cron_restart.empty())
+        object.text("cron_restart", worker.spec().cron_restart);
     const auto& status = worker.last_status;
     object.value("exit_code", status ? exit_code_of(*status) : json{});
     object.value("exit_signal", status && status->signal != 0 ? json(status->signal) : json{});
+}
+
+/// When the clock restarts it next; null: never.
+json next_restart(const ipc::AppSpec& spec, std::int64_t now_ms)
+{
+    const auto pattern = ipc::parse_cron(spec.cron_restart);
+    const auto due = pattern ? next_cron_time(*pattern, now_ms) : std::nullopt;
+    return due ? json(*due) : json{};
 }
 
 json exits_json(const Worker& worker)
@@ -113,7 +125,7 @@ bool is_pm2_key(std::string_view name)
         "treekill",     "unique_id",        "unstable_restarts",  "username",
         "version",      "vizion",           "vizion_running",     "watch",
         "windowsHide",  "axm_actions",      "axm_dynamic",        "axm_monitor",
-        "axm_options"};
+        "axm_options",  "cron_restart"};
     return std::ranges::find(keys, name) != std::end(keys);
 }
 
@@ -142,6 +154,7 @@ void pm2_policy(Object& object, const Worker& worker)
     object.flag("windowsHide", true);
     object.number("kill_retry_time", 100);
     if (spec.max_memory_restart > 0) object.number("max_memory_restart", spec.max_memory_restart);
+    if (!spec.cron_restart.empty()) object.text("cron_restart", spec.cron_restart);
     object.number("kill_timeout", spec.kill_timeout.count());
 }
 
@@ -262,6 +275,7 @@ void append_description(std::string& out, Supervisor& supervisor, const Worker& 
                 signal ? std::string{"SIG"} + signal : std::to_string(spec.kill_signal));
     object.number("kill_timeout_ms", spec.kill_timeout.count());
     object.number("max_memory_restart", spec.max_memory_restart);
+    object.value("cron_next_at", next_restart(spec, supervisor.clock().wall_ms()));
     object.number("max_restarts", spec.max_restarts);
     object.number("min_uptime_ms", spec.min_uptime.count());
     object.flag("autorestart", spec.autorestart);

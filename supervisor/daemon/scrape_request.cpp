@@ -1,5 +1,7 @@
 #include "supervisor/daemon/scrape_request.hpp"
 
+#include "ipc/base/secret.hpp"
+
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/error.hpp>
 
@@ -81,11 +83,7 @@ bool is_authorized(std::string_view header, std::string_view token)
     if (header.size() <= kScheme.size()) return false;
     for (std::size_t at = 0; at < kScheme.size(); ++at)
         if ((header[at] | 0x20) != kScheme[at]) return false; // of a blank that is a blank
-    const std::string_view given = header.substr(kScheme.size());
-    unsigned differs = given.size() == token.size() ? 0 : 1;
-    for (std::size_t at = 0; at < given.size(); ++at)
-        differs |= static_cast<unsigned>(given[at] ^ token[at % token.size()]);
-    return differs == 0;
+    return ipc::equal_in_constant_time(header.substr(kScheme.size()), token);
 }
 
 std::string answer_head(const ScrapeVerdict& verdict)

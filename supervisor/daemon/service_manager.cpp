@@ -88,10 +88,23 @@ ServiceManager::ServiceManager(boost::asio::io_context& loop, Log& log, ServiceS
 {
     if (settings_.notify_socket.empty()) return;
     auto socket = ipc::connect_notify(settings_.notify_socket);
-    if (socket)
-        socket_.assign(socket->release());
-    else
+    if (!socket) {
         log_.warn(socket.error().text());
+        return;
+    }
+    unheard_ = std::move(*socket);
+    listen();
+}
+
+/// Tried again with each word, if the kernel has no room for it: it must not be lost that we are
+/// ready.
+bool ServiceManager::listen()
+{
+    if (!unheard_) return socket_.is_open();
+    error_code refused;
+    socket_.assign(unheard_.get(), refused);
+    if (!refused) (void)unheard_.release();
+    return !refused;
 }
 
 void ServiceManager::tell(std::string state)
@@ -101,7 +114,7 @@ void ServiceManager::tell(std::string state)
 
 void ServiceManager::store(int fd, std::size_t kept)
 {
-    if (!socket_.is_open() || !worth_storing(is_socket(fd), kept, settings_.most_stored)) return;
+    if (!connected() || !worth_storing(is_socket(fd), kept, settings_.most_stored)) return;
     // Ours may be closed before there is room for it.
     ipc::UniqueFd copy{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
     if (!copy) return;
@@ -116,9 +129,9 @@ void ServiceManager::remove(std::uint64_t inode)
 
 void ServiceManager::push(Item item)
 {
-    if (!socket_.is_open()) return;
+    if (!connected()) return;
     queue_.push_back(std::move(item));
-    if (!waiting_for_room_) send_queued();
+    if (!waiting_for_room_ && listen()) send_queued();
 }
 
 void ServiceManager::send_queued()
@@ -147,7 +160,7 @@ void ServiceManager::wait_for_room()
 
 void ServiceManager::finish()
 {
-    if (!socket_.is_open()) return;
+    if (!listen()) return;
     pollfd room{.fd = socket_.native_handle(), .events = POLLOUT, .revents = 0};
     while (!queue_.empty() && ::poll(&room, 1, kFinishMs) > 0)
         send_queued();

@@ -65,12 +65,15 @@ private:
         std::string state;
         ipc::UniqueFd fd; ///< invalid: none goes along
     };
+    [[nodiscard]] bool connected() const { return unheard_ || socket_.is_open(); }
+    bool listen();
     void push(Item item);
     void send_queued();
     void wait_for_room();
 
     Log& log_;
     ServiceSettings settings_;
+    ipc::UniqueFd unheard_;                        ///< connected, and not in socket_ yet
     boost::asio::posix::stream_descriptor socket_; ///< closed: nobody to tell
     std::deque<Item> queue_;
     bool waiting_for_room_ = false;

@@ -5,6 +5,7 @@
 #include "ipc/wire/rpc.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <utility>
 
@@ -282,10 +283,30 @@ void tidy(SavedState& state)
                   [&](const auto& known) { return !environments.contains(known.first); });
 }
 
+/// A number that no integer holds has no place in a state, and to convert it is undefined.
+void check_numbers(const json& value, int depth = 0)
+{
+    constexpr double kLimit = 9.2e18; // of 64 bits, on the safe side
+    constexpr int kDepth = 100;       // more than any of ours has; this here is recursive
+    if (depth > kDepth) throw std::runtime_error("it is nested too deeply");
+    if (value.is_number_float() && !(std::abs(value.get<double>()) < kLimit))
+        throw std::runtime_error("a number is out of range");
+    if (value.is_structured())
+        for (const json& each : value)
+            check_numbers(each, depth + 1);
+}
+
+json parse_line(std::string_view text)
+{
+    json line = json::parse(text);
+    check_numbers(line);
+    return line;
+}
+
 SavedState read_text(std::string_view text)
 {
     const auto first_end = std::min(text.find('\n'), text.size());
-    const json first = json::parse(text.substr(0, first_end));
+    const json first = parse_line(text.substr(0, first_end));
     const json version = first.at("version");
     if (version == 1) {
         SavedState state = read_version_1(first);
@@ -303,7 +324,7 @@ SavedState read_text(std::string_view text)
     merge(state, first);
     text.remove_prefix(std::min(first_end + 1, text.size()));
     for (auto end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
-        merge(state, json::parse(text.substr(0, end)));
+        merge(state, parse_line(text.substr(0, end)));
         text.remove_prefix(end + 1);
     }
     check(state);

@@ -1,7 +1,7 @@
 // The figures of one worker and of one app at one moment, as plain values.
 #pragma once
 
-#include "supervisor/core/exposition.hpp"
+#include "ipc/wire/exposition.hpp"
 #include "supervisor/engine/supervisor.hpp"
 
 #include <cstdint>
@@ -12,6 +12,8 @@
 #include <vector>
 
 namespace cluster::supervisor {
+
+using ipc::Labels;
 
 /// Of one stream of a worker.
 struct StreamFigures {

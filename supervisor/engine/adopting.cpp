@@ -52,10 +52,12 @@ Worker& Supervisor::adopt(KnownWorker known, std::shared_ptr<const App> app, Kep
     next_id_ = std::max(next_id_, worker.id + 1);
     name_files(worker);
     rows_[worker.key] = &worker;
-    if (known.hidden)
+    if (known.hidden) {
         hidden_[worker.key] = std::move(row);
-    else
+    } else {
+        ids_of_app_[worker.spec().name].insert(worker.id);
         workers_[worker.id] = std::move(row);
+    }
 
     find_process(worker, process);
     const auto stream = [&](std::unique_ptr<LogStream>& into, StreamKind kind,
@@ -102,6 +104,7 @@ void Supervisor::find_process(Worker& worker, const std::optional<ProcessStat>& 
     }
     worker.adopted = true;
     if (worker.pid == 0) return;
+    familiar_.insert(worker.pid);
     auto pidfd = around_.system.pidfd_open(worker.pid);
     const auto about = read_stat(around_.system, worker.pid);
     // The pidfd first: what is read after it is of that process, or of nobody.
@@ -168,7 +171,7 @@ void Supervisor::resume(milliseconds told_within)
 
 void Supervisor::resume(Worker& worker)
 {
-    watch_limits();
+    if (limited_by_looking(worker.spec())) watch_limits();
     if (around_.own_cgroup && !worker.groups.empty()) {
         if (auto renewed = cgroups_.renew(worker.groups, limits_of(worker.spec())); !renewed)
             around_.log.error(
@@ -241,10 +244,10 @@ void Supervisor::resume_serving(Worker& worker)
 
 void Supervisor::on_ended(pid_t pid, std::uint64_t start_time, const ipc::ExitStatus& status)
 {
-    const bool ours = std::ranges::any_of(rows_, [&](const auto& row) {
-        return row.second->adopted && row.second->pid == pid &&
-               row.second->start_time == start_time;
-    });
+    const bool ours = familiar_.contains(pid) && std::ranges::any_of(rows_, [&](const auto& row) {
+                          return row.second->adopted && row.second->pid == pid &&
+                                 row.second->start_time == start_time;
+                      });
     if (ours)
         ended_[{pid, start_time}] = status;
     else

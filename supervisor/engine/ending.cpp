@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -17,6 +18,7 @@ namespace {
 
 using boost::system::error_code;
 
+constexpr std::size_t kFew = 8; ///< trees that are looked for one by one
 constexpr milliseconds kFirstSweep{5};
 constexpr milliseconds kLongestSweep{100};
 constexpr milliseconds kUnkillableAfter{5000}; ///< a process in an uninterruptible wait (D state)
@@ -48,27 +50,27 @@ TreeRoot root_of(const Worker& worker)
 
 } // namespace
 
-const std::vector<ProcessStat>& Supervisor::process_table()
+/// One pass for the trees of many workers. It serves all that is asked in this turn of the loop,
+/// and where it took a while, in four times that while. What has come since is found by those who
+/// look again until nothing is left.
+void Supervisor::read_processes()
 {
-    if (!std::exchange(table_fresh_, true)) {
-        table_ = read_process_table(around_.system);
-        boost::asio::post(around_.loop, [this] {
-            table_fresh_ = false;
-            table_ = {};
-        });
-    }
-    return table_;
+    if (processes_) return;
+    const milliseconds begin = around_.clock.now();
+    processes_.emplace(around_.system, read_process_table(around_.system), around_.reapers,
+                       familiar_);
+    processes_timer_.expires_after(4 * (around_.clock.now() - begin));
+    processes_timer_.async_wait([this](error_code cancelled) {
+        if (!cancelled) processes_.reset();
+    });
 }
 
-/// Processes that are nobody's orphans and need no second look.
-std::vector<pid_t> Supervisor::familiar() const
+std::vector<ProcessStat> Supervisor::tree_of(const Worker& worker)
 {
-    std::vector<pid_t> pids{::getpid()};
-    pids.reserve(rows_.size() + 1);
-    for (const auto& [key, worker] : rows_) {
-        if (worker->alive()) pids.push_back(worker->pid);
-    }
-    return pids;
+    if (processes_) return processes_->tree_of(root_of(worker));
+    const TreeRoot root = root_of(worker);
+    auto part = read_part_of_table(around_.system, root, around_.reapers, familiar_);
+    return ProcessForest{around_.system, std::move(part), around_.reapers, familiar_}.tree_of(root);
 }
 
 /// Of a child of ours that nobody has waited for: its pid is its own. Tried again when it is needed
@@ -87,8 +89,7 @@ std::vector<ProcessStat> Supervisor::members(Worker& worker)
     if (worker.tree == 0) return {};
     learn_start_time(worker);
     if (worker.spec().treekill) {
-        auto tree =
-            tree_of(around_.system, process_table(), root_of(worker), around_.reapers, familiar());
+        auto tree = tree_of(worker);
         for (const pid_t pid : group_members(around_.system, worker.groups)) {
             const auto about = read_stat(around_.system, pid);
             if (about && !is_dead(*about) &&
@@ -123,6 +124,7 @@ void Supervisor::stop_soon(const Worker& worker)
 void Supervisor::begin_stops()
 {
     recorder_->flush();
+    if (stops_.size() > kFew) read_processes();
     for (const auto& [key, generation] : std::exchange(stops_, {})) {
         Worker* worker = find_row(key);
         if (worker && worker->generation == generation && worker->tree != 0 &&
@@ -181,6 +183,7 @@ void Supervisor::on_exit(Worker& worker)
     stop_serving(worker);
     worker.node.reset();
     const pid_t pid = std::exchange(worker.pid, 0);
+    familiar_.erase(pid);
     recorder_->row(worker);
     recorder_->flush();
     // Only now: until it was written down, the kernel had to remember how it ended.
@@ -229,11 +232,11 @@ void Supervisor::settle_exit(Worker& worker)
     const bool look =
         worker.spec().treekill &&
         (worker.adopted ||
-         may_have_survivors(around_.system, root_of(worker), around_.reapers, familiar()) ||
+         may_have_survivors(around_.system, root_of(worker), around_.reapers, familiar_) ||
          !group_members(around_.system, worker.groups).empty());
     std::vector<ProcessStat> left = look ? members(worker) : std::vector<ProcessStat>{};
     if (look && left.empty()) {
-        table_fresh_ = false; // it may be older than the exit
+        processes_.reset(); // they may be older than the exit
         left = members(worker);
     }
     if (left.empty()) {
@@ -254,6 +257,12 @@ void Supervisor::settle_exit(Worker& worker)
     sweep_later(worker);
 }
 
+bool Supervisor::lives_on(Worker& worker)
+{
+    processes_.reset();
+    return std::ranges::any_of(members(worker), std::not_fn(is_dead));
+}
+
 void Supervisor::sweep_later(Worker& worker)
 {
     worker.sweep_pause = std::clamp(worker.sweep_pause * 2, kFirstSweep, kLongestSweep);
@@ -265,7 +274,8 @@ void Supervisor::sweep_later(Worker& worker)
             if (!found || found->generation != generation || found->tree == 0) return;
             const bool overdue =
                 found->tree_killed && around_.clock.now() - found->kill_sent_at > kUnkillableAfter;
-            if (overdue) return happen(*found, Event::unkillable);
+            // We may have been too busy to hear of its end.
+            if (overdue && lives_on(*found)) return happen(*found, Event::unkillable);
             if (!found->alive()) return settle_exit(*found);
             if (found->tree_killed) sweep_later(*found);
         });

@@ -1,7 +1,9 @@
 // Supervisor: what a worker's tree may take. The kernel sees to it where there are cgroups; else we
 // look every second, the only clockwork that runs while nobody asks, and only while some app needs
 // that.
+#include "supervisor/core/memory_pressure.hpp"
 #include "supervisor/engine/supervisor.hpp"
+#include "supervisor/sys/host.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -34,7 +36,7 @@ std::size_t Supervisor::whole_cpus(const ipc::AppSpec& spec)
 ipc::Result<std::vector<ipc::UniqueFd>> Supervisor::open_groups(Worker& worker)
 {
     worker.over_limit.clear();
-    worker.high_told = false;
+    worker.cpu_share.reset();
     std::vector<ipc::UniqueFd> files;
     const bool needed = worker.spec().limits_its_tree();
     if (!needed && !cgroups_.for_all()) return files;
@@ -82,7 +84,7 @@ std::vector<pid_t> Supervisor::strays(const Worker& worker)
     if (!worker.groups.empty()) return group_members(around_.system, worker.groups);
     if (!std::exchange(orphans_fresh_, true)) {
         for (auto& [unique_id, pid] :
-             orphans_by(around_.system, "unique_id", around_.reapers, familiar()))
+             orphans_by(around_.system, "unique_id", around_.reapers, familiar_))
             orphans_[unique_id].push_back(pid);
         boost::asio::post(around_.loop, [this] {
             orphans_fresh_ = false;
@@ -103,7 +105,8 @@ std::vector<Supervisor::Limit> Supervisor::limits(const Worker& worker)
         bool declared;
         std::string_view otherwise; ///< who sees to it where no cgroup does
     } rows[] = {
-        {"memory_high", spec.memory_high > 0, "nobody: told in the log"},
+        {"memory_high", spec.memory_high > 0,
+         cgroups_.slows_down() ? "a look every second: less CPU" : "nobody: told in the log"},
         {"memory_max", spec.memory_max > 0, "a look every second"},
         {"cpu_max", spec.cpu_max > 0, whole},
         {"pids_max", spec.pids_max > 0, "a look every second"},
@@ -162,6 +165,30 @@ void Supervisor::check_limits()
     }
 }
 
+/// What the kernel of version 2 does to a tree above its memory_high. One that ends may do so at
+/// full speed.
+void Supervisor::press(Worker& worker, std::uint64_t memory)
+{
+    const ipc::AppSpec& spec = worker.spec();
+    const int before = worker.cpu_share.value_or(kWholeShare);
+    const int share = worker.life.state == State::stopping
+                          ? kWholeShare
+                          : cpu_share(memory, spec.memory_high, before);
+    if (worker.cpu_share == share) return;
+    const int all = spec.cpu_max > 0 ? spec.cpu_max : usable_cpus(around_.system) * 1000;
+    const bool limited = share < kWholeShare || spec.cpu_max > 0;
+    const auto done =
+        cgroups_.slow_down(worker.groups, limited ? std::max(all * share / kWholeShare, 1) : 0);
+    worker.cpu_share = share;
+    if (!done) around_.log.warn(done.error().text());
+    if ((share < kWholeShare) == (before < kWholeShare)) return;
+    around_.log.warn(fmt::format("{}:{} memory_high: {} bytes of {}, {}", spec.name, worker.id,
+                                 memory, spec.memory_high,
+                                 share == kWholeShare    ? "at full speed again"
+                                 : cgroups_.slows_down() ? "slowed down"
+                                                         : "and nobody slows it down"));
+}
+
 /// What the kernel does with a cgroup: a tree above its limit is killed. True when it was.
 bool Supervisor::check_tree(Worker& worker)
 {
@@ -172,10 +199,8 @@ bool Supervisor::check_tree(Worker& worker)
         worker.over_limit = fmt::format("{}: {} of at most {}", attribute, have, most);
         return true;
     };
-    if (spec.memory_high > 0 && used.memory > spec.memory_high &&
-        cgroups_.controller("memory_high").version == 0 && !std::exchange(worker.high_told, true))
-        around_.log.warn(fmt::format("{}:{} memory_high: {} bytes of {}, and nobody slows it down",
-                                     spec.name, worker.id, used.memory, spec.memory_high));
+    if (spec.memory_high > 0 && cgroups_.controller("memory_high").version == 0)
+        press(worker, used.memory);
     // Version 1 kills one process; the rest of its tree may go on without it.
     if (spec.memory_max > 0 && group_events(around_.system, worker.groups).out_of_memory > 0)
         worker.over_limit = out_of_memory(spec);
@@ -184,7 +209,7 @@ bool Supervisor::check_tree(Worker& worker)
               static_cast<std::uint64_t>(spec.pids_max)))
         return false;
     signal_all(members(worker), SIGSTOP); // who cannot run cannot fork
-    table_fresh_ = false;
+    processes_.reset();
     signal_all(members(worker), SIGKILL);
     return true;
 }

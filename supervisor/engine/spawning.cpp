@@ -197,6 +197,7 @@ void Supervisor::spawn(Worker& worker)
     auto launched = around_.launcher.launch(plan);
     if (!launched) return spawn_failed(worker, launched.error().text);
     worker.pid = worker.tree = launched->pid;
+    familiar_.insert(worker.pid);
     worker.adopted = false;
     worker.started_at = around_.clock.now();
     worker.started_wall_ms = around_.clock.wall_ms();
@@ -208,7 +209,8 @@ void Supervisor::spawn(Worker& worker)
     worker.exit_watch.emplace(around_.loop, launched->pidfd.get());
     (void)launched->pidfd.release(); // the descriptor owns it now
     watch_exit(worker);
-    watch_limits();
+    // Asked of this one alone: over all of them, starting many would take their number squared.
+    if (limited_by_looking(worker.spec())) watch_limits();
     start_serving(worker, *identity);
 }
 

@@ -56,10 +56,11 @@ Supervisor::Supervisor(Surroundings around)
             [this](const std::string& text) { around_.log.error(text); }},
       shipping_{around_.loop, around_.clock, around_.log}, sampler_{around_.system},
       boot_id_{around_.system.read_file("/proc/sys/kernel/random/boot_id").value_or("")},
-      cpus_{usable_cpus(around_.system)}, cgroups_{around_.system,
-                                                   {.home = around_.paths.home,
-                                                    .daemons = daemons_of(around_),
-                                                    .own_group = around_.own_cgroup}},
+      cpus_{usable_cpus(around_.system)}, processes_timer_{around_.loop},
+      cgroups_{around_.system,
+               {.home = around_.paths.home,
+                .daemons = daemons_of(around_),
+                .own_group = around_.own_cgroup}},
       limits_timer_{around_.loop}
 {
     logs_.set_rotation(rotation_);
@@ -83,10 +84,11 @@ Worker* Supervisor::find(int id)
 
 std::vector<int> Supervisor::of_app(std::string_view name) const
 {
+    const auto known = ids_of_app_.find(name);
+    if (known == ids_of_app_.end()) return {};
     std::vector<const Worker*> found;
-    for (const auto& [id, worker] : workers_) {
-        if (worker->spec().name == name) found.push_back(worker.get());
-    }
+    for (const int id : known->second)
+        found.push_back(workers_.at(id).get());
     std::ranges::sort(found, {}, [](const Worker* w) { return std::pair{w->instance, w->id}; });
     std::vector<int> ids;
     for (const Worker* worker : found)
@@ -173,6 +175,7 @@ Worker& Supervisor::add(std::shared_ptr<const App> app, int instance, int id)
     next_id_ = std::max(next_id_, number + 1);
     auto& row = workers_[number];
     row = std::make_unique<Worker>(around_.loop, number, std::move(app));
+    ids_of_app_[row->spec().name].insert(number);
     return prepare_row(*row, instance);
 }
 
@@ -213,8 +216,20 @@ void Supervisor::abandon(Worker& successor, std::string cause)
     if (const Worker* stays = find(id); stays && stays->alive()) write_pid_file(*stays);
 }
 
+void Supervisor::leave_app(const Worker& worker)
+{
+    const auto app = ids_of_app_.find(worker.spec().name);
+    if (app == ids_of_app_.end()) return;
+    app->second.erase(worker.id);
+    if (app->second.empty()) ids_of_app_.erase(app);
+}
+
 void Supervisor::change(Worker& worker, std::shared_ptr<const App> app)
 {
+    if (is_shown(worker)) {
+        leave_app(worker);
+        ids_of_app_[app->spec.name].insert(worker.id);
+    }
     worker.app = std::move(app);
     name_files(worker);
     recorder_->row(worker);
@@ -345,7 +360,12 @@ void Supervisor::remove(Worker& worker)
     sampler_.forget(worker.id);
     rows_.erase(worker.key);
     recorder_->removed(worker.key);
-    if (hidden_.erase(worker.key) == 0) workers_.erase(worker.id);
+    if (is_shown(worker)) {
+        leave_app(worker);
+        workers_.erase(worker.id);
+    } else {
+        hidden_.erase(worker.key);
+    }
     tidy_listeners();
     if (workers_.empty()) next_id_ = 0; // PM2: ids start over with an empty table
     const auto closed =

@@ -20,10 +20,14 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <unistd.h>
+
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -186,6 +190,7 @@ private:
     void arm_until(Worker& worker, milliseconds due);
     void remove(Worker& worker);
     Worker& prepare_row(Worker& worker, int instance);
+    void leave_app(const Worker& worker);
 
     // Going on where another daemon was (adopting.cpp).
     void find_process(Worker& worker, const std::optional<ProcessStat>& process);
@@ -257,11 +262,13 @@ private:
     void count_last_ticks(Worker& worker);
     void settle_exit(Worker& worker);
     void sweep_later(Worker& worker);
-    std::vector<pid_t> familiar() const;
     std::vector<ProcessStat> members(Worker& worker);
     void learn_start_time(Worker& worker);
     void signal_all(const std::vector<ProcessStat>& processes, int signal);
-    const std::vector<ProcessStat>& process_table();
+    void read_processes();
+    std::vector<ProcessStat> tree_of(const Worker& worker);
+    /// Some of its tree does, as seen now.
+    bool lives_on(Worker& worker);
 
     // Limits (limits.cpp).
     /// Its groups, made and open to be entered; none where nothing asks for one.
@@ -277,6 +284,7 @@ private:
     void watch_limits();
     void check_limits();
     bool check_tree(Worker& worker);
+    void press(Worker& worker, std::uint64_t memory);
 
     Surroundings around_;
     LogRotation rotation_;
@@ -284,8 +292,9 @@ private:
     LogShipping shipping_;
     Sampler sampler_;
     Workers workers_;
-    std::map<std::uint64_t, std::unique_ptr<Worker>> hidden_; ///< by key: halves of reloads
-    std::map<std::uint64_t, Worker*> rows_;                   ///< all, by key
+    std::map<std::string, std::set<int>, std::less<>> ids_of_app_; ///< of `workers_`, by name
+    std::map<std::uint64_t, std::unique_ptr<Worker>> hidden_;      ///< by key: halves of reloads
+    std::map<std::uint64_t, Worker*> rows_;                        ///< all, by key
     std::uint64_t next_key_ = 1;
     std::map<std::string, std::weak_ptr<Listener>> listeners_; ///< by address as declared
     Recycler recycler_;
@@ -306,8 +315,9 @@ private:
     std::string boot_id_;
     int next_id_ = 0;
     int cpus_ = 1;
-    std::vector<ProcessStat> table_; ///< one pass serves all that is asked in one turn of the loop
-    bool table_fresh_ = false;
+    PidSet familiar_{::getpid()}; ///< processes that are nobody's orphans: ours and the workers'
+    std::optional<ProcessForest> processes_; ///< all, as seen a moment ago
+    boost::asio::steady_timer processes_timer_;
     Cgroups cgroups_;
     std::map<std::string, std::vector<pid_t>, std::less<>> orphans_; ///< by unique_id
     bool orphans_fresh_ = false; ///< one look serves all that is asked in one turn of the loop

@@ -109,9 +109,9 @@ struct Worker : WorkerRecord {
     unsigned generation = 0; ///< counts processes; late events of an older one are dropped
     bool adopted = false;    ///< its process is not our child: somebody else waits for it
     milliseconds sweep_pause{0};
-    std::string over_limit;      ///< why we have killed its tree; "" we have not
-    bool high_told = false;      ///< that this process is above its memory_high
-    milliseconds ended_since{0}; ///< adopted: its end was seen, but not yet how; 0 it was not
+    std::string over_limit;       ///< why we have killed its tree; "" we have not
+    std::optional<int> cpu_share; ///< see core/memory_pressure.hpp; empty: not set by us yet
+    milliseconds ended_since{0};  ///< adopted: its end was seen, but not yet how; 0 it was not
 
     std::unique_ptr<Shipment> shipment; ///< of `out` and `err` to the sinks; null: it has none
     std::unique_ptr<LogStream> out, err;

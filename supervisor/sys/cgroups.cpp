@@ -16,8 +16,9 @@ namespace {
 
 constexpr std::string_view kControllers[] = {"memory", "pids", "cpu"};
 constexpr std::string_view kOwn =
-    "/clusterctl.daemon";          ///< the daemons', beside the workers' groups
-constexpr int kPeriodUs = 100'000; ///< the kernel's default
+    "/clusterctl.daemon";                     ///< the daemons', beside the workers' groups
+constexpr int kPeriodUs = 100'000;            ///< the kernel's default
+constexpr std::int64_t kLeastQuotaUs = 1'000; ///< the kernel takes no less
 
 const Controller kNobody;
 
@@ -99,7 +100,7 @@ const Controller& Cgroups::controller(std::string_view attribute)
     discover();
     const auto found = controllers_.find(controller_of(attribute));
     if (found == controllers_.end()) return kNobody;
-    // Version 1 has a soft limit, which slows nobody down.
+    // Version 1 has a soft limit: who is above it gives back first, when the host is short.
     return attribute == "memory_high" && found->second.version == 1 ? kNobody : found->second;
 }
 
@@ -182,7 +183,7 @@ ipc::Result<GroupFolders> Cgroups::make(const std::string& name, const TreeLimit
     const std::pair<std::string_view, bool> wanted[] = {
         {"memory", limits.memory_high > 0 || limits.memory_max > 0},
         {"pids", limits.pids_max > 0},
-        {"cpu", limits.cpu_max > 0},
+        {"cpu", limits.cpu_max > 0 || (limits.memory_high > 0 && slows_down())},
     };
     for (const auto& [key, limited] : wanted) {
         const auto found = controllers_.find(key);
@@ -214,6 +215,21 @@ ipc::Result<void> Cgroups::renew(const GroupFolders& folders, const TreeLimits& 
     return {};
 }
 
+bool Cgroups::slows_down()
+{
+    return controller("memory_high").version == 0 && controller("cpu_max").version == 1;
+}
+
+ipc::Result<void> Cgroups::slow_down(const GroupFolders& folders, int cpu)
+{
+    const std::string& base = controller("cpu_max").base;
+    const auto folder = std::ranges::find_if(
+        folders, [&](const std::string& one) { return one.starts_with(base + "/"); });
+    if (!slows_down() || folder == folders.end()) return {};
+    const auto quota = std::max(std::int64_t{cpu} * kPeriodUs / 1000, kLeastQuotaUs);
+    return write(*folder + "/cpu.cfs_quota_us", cpu == 0 ? "-1" : std::to_string(quota));
+}
+
 ipc::Result<void> Cgroups::limit(const std::string& folder, int version,
                                  std::string_view controller, const TreeLimits& limits)
 {
@@ -227,6 +243,7 @@ ipc::Result<void> Cgroups::limit(const std::string& folder, int version,
         bytes("memory.max", limits.memory_max);
         if (limits.memory_max > 0) files.emplace_back("memory.oom.group", "1"); // all or none
     } else if (controller == "memory") {
+        bytes("memory.soft_limit_in_bytes", limits.memory_high);
         bytes("memory.limit_in_bytes", limits.memory_max);
     } else if (controller == "pids") {
         if (limits.pids_max > 0) files.emplace_back("pids.max", std::to_string(limits.pids_max));

@@ -65,6 +65,12 @@ public:
     /// unit was made whole for its restart.
     ipc::Result<void> renew(const GroupFolders& folders, const TreeLimits& limits);
 
+    /// Whether `slow_down` can be had: version 1, where nobody enforces memory_high.
+    [[nodiscard]] bool slows_down();
+    /// Lets a tree have so many thousandths of a CPU; 0: as many as there are. Errors name the
+    /// file.
+    ipc::Result<void> slow_down(const GroupFolders& folders, int cpu);
+
 private:
     void discover();
     bool is_delegated(const std::optional<OwnGroup>& own);

@@ -33,6 +33,7 @@ struct ChildRlimit {
 
 /// What the child needs, prepared by the parent; the result comes back in the same place.
 struct ChildJob {
+    unsigned fds_end = 0; ///< it shares our descriptors and needs those below this; 0: has its own
     const char* program = nullptr;
     char* const* argv = nullptr;
     char* const* environment = nullptr;

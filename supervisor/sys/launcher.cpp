@@ -15,6 +15,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #if __has_feature(thread_sanitizer)
@@ -32,6 +33,7 @@ namespace {
 constexpr std::size_t kGuardBytes =
     std::size_t{64} * 1024; ///< at least one page, whatever the page size
 constexpr std::size_t kStackBytes = std::size_t{64} * 1024;
+constexpr std::size_t kLowFds = 16; ///< more than almost any worker gets
 
 /// Keeps every signal, also those that glibc reserves for itself, away from the moment in which
 /// parent and child share their memory.
@@ -141,6 +143,13 @@ public:
     Prepared& operator=(const Prepared&) = delete;
 
     ChildJob& job() { return job_; }
+    /// The same descriptors, under numbers below `end`.
+    void use_low(const std::vector<int>& fds, unsigned end)
+    {
+        job_.fds = fds.data();
+        job_.cgroups = fds.data() + job_.fd_count;
+        job_.fds_end = end;
+    }
 
 private:
     static char* pointer(const std::string& text)
@@ -225,8 +234,9 @@ int clone_child(void* stack, ChildJob& job, int& pidfd)
     const std::optional<DumpableKept> dumpable =
         job.change_identity ? std::optional<DumpableKept>{std::in_place} : std::nullopt;
     auto* const top = static_cast<char*>(stack) + kGuardBytes + kStackBytes;
-    const int pid =
-        CLUSTER_CLONE(run_child, top, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &job, &pidfd);
+    const int share = job.fds_end > 0 ? CLONE_FILES : 0;
+    const int pid = CLUSTER_CLONE(
+        run_child, top, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | share | SIGCHLD, &job, &pidfd);
     return pid < 0 ? -errno : pid;
 }
 
@@ -239,11 +249,53 @@ void reap(pid_t pid)
 
 } // namespace
 
+/// Duplicates of what the child gets, at our low numbers for the time of one launch.
+class LinuxLauncher::LowFds {
+public:
+    LowFds(const std::vector<ipc::UniqueFd>& numbers, const LaunchPlan& plan) : numbers_{numbers}
+    {
+        for (const std::vector<int>* fds : {&plan.fds, &plan.cgroups})
+            for (const int fd : *fds)
+                if (!put(fd)) return;
+        complete_ = true;
+    }
+    ~LowFds()
+    {
+        for (const int fd : fds_)
+            ::dup3(numbers_.front().get(), fd, O_CLOEXEC);
+    }
+    LowFds(const LowFds&) = delete;
+    LowFds& operator=(const LowFds&) = delete;
+
+    /// All of them had room.
+    [[nodiscard]] bool complete() const { return complete_; }
+    [[nodiscard]] const std::vector<int>& fds() const { return fds_; }
+    /// Above all of them.
+    [[nodiscard]] unsigned end() const { return static_cast<unsigned>(numbers_.back().get()) + 1; }
+
+private:
+    bool put(int fd)
+    {
+        const std::size_t at = fds_.size() + 1; // the first one stays what it is
+        if (at >= numbers_.size() || ::dup3(fd, numbers_[at].get(), O_CLOEXEC) < 0) return false;
+        fds_.push_back(numbers_[at].get());
+        return true;
+    }
+
+    const std::vector<ipc::UniqueFd>& numbers_;
+    std::vector<int> fds_;
+    bool complete_ = false;
+};
+
 LinuxLauncher::LinuxLauncher()
     : stack_{::mmap(nullptr, kGuardBytes + kStackBytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0)}
 {
     if (stack_ != MAP_FAILED) ::mprotect(stack_, kGuardBytes, PROT_NONE);
+    const ipc::UniqueFd null{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    for (std::size_t i = 0; null && i < kLowFds; ++i)
+        low_fds_.emplace_back(::fcntl(null.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    if (!null || !low_fds_.back()) low_fds_.clear();
 }
 
 LinuxLauncher::~LinuxLauncher()
@@ -254,6 +306,9 @@ LinuxLauncher::~LinuxLauncher()
 std::expected<Launched, LaunchFailure> LinuxLauncher::launch(const LaunchPlan& plan)
 {
     Prepared prepared{plan};
+    std::optional<LowFds> low;
+    if (!low_fds_.empty()) low.emplace(low_fds_, plan);
+    if (low && low->complete()) prepared.use_low(low->fds(), low->end());
     int pidfd = -1;
     const int pid = stack_ == MAP_FAILED ? -ENOMEM : clone_child(stack_, prepared.job(), pidfd);
     if (pid < 0)

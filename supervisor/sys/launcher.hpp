@@ -66,6 +66,10 @@ struct Launched {
 
 /// The seam for tests; `LinuxLauncher` is the real one (clone with CLONE_VM|CLONE_VFORK|CLONE_PIDFD
 /// on a private stack). A child that fails before exec is reaped before this returns.
+///
+/// What the child gets is put at low numbers first, which are held free for that from the
+/// beginning: then it shares our table of descriptors and takes along what is below, and a launch
+/// does not cost more the more of them we have.
 class Launcher {
 public:
     virtual ~Launcher() = default;
@@ -81,7 +85,10 @@ public:
     std::expected<Launched, LaunchFailure> launch(const LaunchPlan& plan) override;
 
 private:
-    void* stack_; ///< the child's, mapped once with a guard page
+    class LowFds;
+
+    void* stack_;                        ///< the child's, mapped once with a guard page
+    std::vector<ipc::UniqueFd> low_fds_; ///< of /dev/null, in the order of their numbers
 };
 
 } // namespace cluster::supervisor

@@ -11,8 +11,8 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <numeric>
 #include <thread>
-#include <unordered_map>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -28,13 +28,6 @@ constexpr std::size_t kChildrenBytes = 4096; ///< enough for 500 pids; more come
 bool contains(const std::vector<pid_t>& pids, pid_t pid)
 {
     return std::ranges::find(pids, pid) != pids.end();
-}
-
-/// Sorted for look-ups; `pids` itself stays as it is.
-std::vector<pid_t> sorted(std::vector<pid_t> pids)
-{
-    std::ranges::sort(pids);
-    return pids;
 }
 
 /// The block of "NAME=value" strings, each ended by a zero byte; "" when it may not be read.
@@ -53,18 +46,22 @@ std::string environment_of(ipc::System& system, pid_t pid)
     return {};
 }
 
-bool carries_marker(ipc::System& system, pid_t pid, std::string_view marker)
+/// `environment` is a block of strings that a zero byte ends each; one of them is `entry`.
+bool has_entry(std::string_view environment, std::string_view entry)
 {
-    if (marker.empty()) return false;
-    const std::string environment = environment_of(system, pid);
-    const std::string_view all = environment;
-    for (std::size_t at = all.find(marker); at != std::string_view::npos;
-         at = all.find(marker, at + 1)) {
-        const std::size_t end = at + marker.size();
-        if ((at == 0 || all[at - 1] == '\0') && (end == all.size() || all[end] == '\0'))
+    for (std::size_t at = environment.find(entry); at != std::string_view::npos;
+         at = environment.find(entry, at + 1)) {
+        const std::size_t end = at + entry.size();
+        if ((at == 0 || environment[at - 1] == '\0') &&
+            (end == environment.size() || environment[end] == '\0'))
             return true;
     }
     return false;
+}
+
+bool carries_marker(ipc::System& system, pid_t pid, std::string_view marker)
+{
+    return !marker.empty() && has_entry(environment_of(system, pid), marker);
 }
 
 bool in_session_or_group(const ProcessStat& process, const TreeRoot& root)
@@ -122,93 +119,29 @@ std::vector<pid_t> settled_children_of(ipc::System& system, pid_t pid)
     return children;
 }
 
-/// Collects the members of one tree out of a table.
-class TreeSearch {
-public:
-    TreeSearch(ipc::System& system, const std::vector<ProcessStat>& table, const TreeRoot& root,
-               const std::vector<pid_t>& reapers, const std::vector<pid_t>& known)
-        : system_{system}, table_{table}, root_{root}, reapers_{reapers}, known_{sorted(known)}
-    {
-        by_pid_.reserve(table.size());
-        for (std::size_t i = 0; i < table.size(); ++i)
-            by_pid_.emplace(table[i].pid, i);
-        const auto holder = by_pid_.find(root.pid);
-        reused_ = holder != by_pid_.end() && table[holder->second].start_time != root.start_time;
-        verdicts_.resize(table.size(), Verdict::open);
-    }
-
-    std::vector<ProcessStat> run()
-    {
-        struct Member {
-            const ProcessStat* process;
-            int depth;
-        };
-        std::vector<Member> members;
-        for (std::size_t i = 0; i < table_.size(); ++i)
-            if (judge(i) && !is_dead(table_[i])) members.push_back({&table_[i], depth_of(i)});
-        // The root has no depth of its own when orphans stand beside it, so it is put last by name.
-        std::ranges::sort(members, [&](const Member& a, const Member& b) {
-            const bool a_root = a.process->pid == root_.pid;
-            const bool b_root = b.process->pid == root_.pid;
-            if (a_root != b_root) return b_root;
-            if (a.depth != b.depth) return a.depth > b.depth;
-            return a.process->start_time > b.process->start_time;
-        });
-        std::vector<ProcessStat> tree;
-        tree.reserve(members.size());
-        for (const Member& member : members)
-            tree.push_back(*member.process);
-        return tree;
-    }
-
-private:
-    enum class Verdict : char { open, asked, inside, outside };
-
-    /// Whether an entry belongs to the tree; its ancestors are judged first.
-    bool judge(std::size_t index)
-    {
-        Verdict& verdict = verdicts_[index];
-        if (verdict == Verdict::open) {
-            verdict = Verdict::asked; // a table read in a race may show a circle of parents
-            verdict = belongs(table_[index]) ? Verdict::inside : Verdict::outside;
-        }
-        return verdict == Verdict::inside;
-    }
-
-    bool belongs(const ProcessStat& process)
-    {
-        if (process.start_time < root_.start_time || contains(reapers_, process.pid)) return false;
-        if (process.pid == root_.pid) return !reused_;
-        if (!reused_ && in_session_or_group(process, root_)) return true;
-        if (process.parent == 1 || contains(reapers_, process.parent))
-            return !std::ranges::binary_search(known_, process.pid) && !is_dead(process) &&
-                   carries_marker(system_, process.pid, root_.marker);
-        const auto parent = by_pid_.find(process.parent);
-        return parent != by_pid_.end() && judge(parent->second);
-    }
-
-    int depth_of(std::size_t index)
-    {
-        int depth = 0;
-        // Bounded like `judge` against circles.
-        for (auto at = by_pid_.find(table_[index].parent);
-             at != by_pid_.end() && judge(at->second) && depth < std::ssize(table_);
-             at = by_pid_.find(table_[at->second].parent))
-            ++depth;
-        return depth;
-    }
-
-    ipc::System& system_;
-    const std::vector<ProcessStat>& table_;
-    const TreeRoot& root_;
-    const std::vector<pid_t>& reapers_;
-    std::vector<pid_t> known_;
-    std::unordered_map<pid_t, std::size_t> by_pid_;
-    bool reused_ = false; ///< the root's pid belongs to a stranger by now
-    std::vector<Verdict> verdicts_;
-};
-
 } // namespace
+
+PidSet::PidSet(std::vector<pid_t> pids) : pids_{std::move(pids)}
+{
+    std::ranges::sort(pids_);
+}
+
+void PidSet::insert(pid_t pid)
+{
+    const auto at = std::ranges::lower_bound(pids_, pid);
+    if (at == pids_.end() || *at != pid) pids_.insert(at, pid);
+}
+
+void PidSet::erase(pid_t pid)
+{
+    const auto at = std::ranges::lower_bound(pids_, pid);
+    if (at != pids_.end() && *at == pid) pids_.erase(at);
+}
+
+bool PidSet::contains(pid_t pid) const
+{
+    return std::ranges::binary_search(pids_, pid);
+}
 
 bool is_in_exec(ipc::System& system, pid_t pid)
 {
@@ -336,22 +269,144 @@ std::vector<ProcessStat> read_process_table(ipc::System& system)
     return table;
 }
 
-std::vector<ProcessStat> tree_of(ipc::System& system, const std::vector<ProcessStat>& table,
-                                 const TreeRoot& root, const std::vector<pid_t>& reapers,
-                                 const std::vector<pid_t>& known)
+std::vector<ProcessStat> read_part_of_table(ipc::System& system, const TreeRoot& root,
+                                            const std::vector<pid_t>& reapers, const PidSet& known)
 {
-    return TreeSearch{system, table, root, reapers, known}.run();
+    std::vector<ProcessStat> part;
+    std::set<pid_t> seen{reapers.begin(), reapers.end()};
+    const auto add = [&](pid_t pid) {
+        if (!seen.insert(pid).second) return;
+        const auto stat = read_stat(system, pid);
+        if (stat && stat->start_time >= root.start_time) part.push_back(*stat);
+    };
+    // Where /proc hides the processes of others, children of pid 1 can only be found by their own.
+    if (!read_stat(system, 1)) return read_process_table(system);
+    add(root.pid);
+    std::vector<pid_t> parents = reapers;
+    parents.push_back(1);
+    for (const pid_t parent : parents)
+        for (const pid_t child : settled_children_of(system, parent))
+            if (!known.contains(child)) add(child);
+    for (std::size_t i = 0; i < part.size(); ++i) // grows meanwhile
+        for (const pid_t child : settled_children_of(system, part[i].pid))
+            add(child);
+    return part;
+}
+
+ProcessForest::ProcessForest(ipc::System& system, std::vector<ProcessStat> table,
+                             const std::vector<pid_t>& reapers, const PidSet& known)
+    : system_{&system}, table_{std::move(table)}, reapers_{reapers}
+{
+    std::ranges::sort(table_, {}, &ProcessStat::pid); // as /proc gives them, nearly always
+    for (auto* order : {&by_parent_, &by_session_, &by_group_}) {
+        order->resize(table_.size());
+        std::iota(order->begin(), order->end(), std::size_t{0});
+    }
+    std::ranges::sort(by_parent_, {}, [&](std::size_t at) { return table_[at].parent; });
+    std::ranges::sort(by_session_, {}, [&](std::size_t at) { return table_[at].session; });
+    std::ranges::sort(by_group_, {}, [&](std::size_t at) { return table_[at].group; });
+    const auto add_orphans = [&](pid_t parent) {
+        for (const std::size_t at : those(by_parent_, &ProcessStat::parent, parent))
+            if (!known.contains(table_[at].pid) && !is_dead(table_[at]))
+                orphans_.push_back({.at = at, .environment = {}});
+    };
+    add_orphans(1);
+    for (const pid_t reaper : reapers_)
+        if (reaper != 1) add_orphans(reaper);
+}
+
+std::span<const std::size_t> ProcessForest::those(const std::vector<std::size_t>& order,
+                                                  pid_t ProcessStat::* field, pid_t value) const
+{
+    const auto found = std::ranges::equal_range(order, value, {},
+                                                [&](std::size_t at) { return table_[at].*field; });
+    return {found.begin(), found.end()};
+}
+
+std::optional<std::size_t> ProcessForest::position_of(pid_t pid) const
+{
+    const auto at = std::ranges::lower_bound(table_, pid, {}, &ProcessStat::pid);
+    if (at == table_.end() || at->pid != pid) return std::nullopt;
+    return static_cast<std::size_t>(at - table_.begin());
+}
+
+std::vector<ProcessStat> ProcessForest::tree_of(const TreeRoot& root) const
+{
+    const auto holder = position_of(root.pid);
+    // By now the pid may belong to a stranger.
+    const bool reused = holder && table_[*holder].start_time != root.start_time;
+    std::vector<std::size_t> tree; // grows while it is gone through
+    std::set<std::size_t> inside;
+    const auto add = [&](std::size_t at) {
+        const ProcessStat& process = table_[at];
+        if (process.start_time < root.start_time || contains(reapers_, process.pid)) return;
+        if (reused && process.pid == root.pid) return;
+        if (inside.insert(at).second) tree.push_back(at);
+    };
+    if (holder) add(*holder);
+    if (!reused) {
+        std::ranges::for_each(those(by_session_, &ProcessStat::session, root.pid), add);
+        std::ranges::for_each(those(by_group_, &ProcessStat::group, root.pid), add);
+    }
+    for (const Orphan& orphan : orphans_)
+        if (table_[orphan.at].start_time >= root.start_time && carries(orphan, root.marker))
+            add(orphan.at);
+    for (std::size_t i = 0; i < tree.size(); ++i)
+        std::ranges::for_each(those(by_parent_, &ProcessStat::parent, table_[tree[i]].pid), add);
+    return in_order(tree, inside, root.pid);
+}
+
+/// Read once, for all the trees that it may belong to.
+bool ProcessForest::carries(const Orphan& orphan, std::string_view marker) const
+{
+    if (marker.empty()) return false;
+    if (!orphan.environment) orphan.environment = environment_of(*system_, table_[orphan.at].pid);
+    return has_entry(*orphan.environment, marker);
+}
+
+std::vector<ProcessStat> ProcessForest::in_order(const std::vector<std::size_t>& tree,
+                                                 const std::set<std::size_t>& inside,
+                                                 pid_t root) const
+{
+    struct Member {
+        const ProcessStat* process;
+        int depth;
+    };
+    const auto depth_of = [&](std::size_t index) {
+        int depth = 0;
+        // A table read in a race may show a circle of parents.
+        for (auto at = position_of(table_[index].parent);
+             at && inside.contains(*at) && depth < std::ssize(tree);
+             at = position_of(table_[*at].parent))
+            ++depth;
+        return depth;
+    };
+    std::vector<Member> members;
+    for (const std::size_t at : tree)
+        if (!is_dead(table_[at])) members.push_back({&table_[at], depth_of(at)});
+    // The root has no depth of its own when orphans stand beside it, so it is put last by name.
+    std::ranges::sort(members, [&](const Member& a, const Member& b) {
+        const bool a_root = a.process->pid == root;
+        const bool b_root = b.process->pid == root;
+        if (a_root != b_root) return b_root;
+        if (a.depth != b.depth) return a.depth > b.depth;
+        return a.process->start_time > b.process->start_time;
+    });
+    std::vector<ProcessStat> ordered;
+    ordered.reserve(members.size());
+    for (const Member& member : members)
+        ordered.push_back(*member.process);
+    return ordered;
 }
 
 bool may_have_survivors(ipc::System& system, const TreeRoot& root,
-                        const std::vector<pid_t>& reapers, const std::vector<pid_t>& known)
+                        const std::vector<pid_t>& reapers, const PidSet& known)
 {
     const auto group = system.kill(-root.pid, 0);
     if (group || group.error().code.value() != ESRCH) return true;
-    const std::vector<pid_t> others = sorted(known);
     for (const pid_t reaper : reapers) {
         for (const pid_t child : settled_children_of(system, reaper)) {
-            if (std::ranges::binary_search(others, child) || contains(reapers, child)) continue;
+            if (known.contains(child) || contains(reapers, child)) continue;
             const auto stat = read_stat(system, child);
             if (!stat || is_dead(*stat) || stat->start_time < root.start_time) continue;
             if (in_session_or_group(*stat, root) || carries_marker(system, child, root.marker))
@@ -362,14 +417,12 @@ bool may_have_survivors(ipc::System& system, const TreeRoot& root,
 }
 
 std::multimap<std::string, pid_t> orphans_by(ipc::System& system, std::string_view variable,
-                                             const std::vector<pid_t>& reapers,
-                                             const std::vector<pid_t>& known)
+                                             const std::vector<pid_t>& reapers, const PidSet& known)
 {
     std::multimap<std::string, pid_t> orphans;
-    const std::vector<pid_t> others = sorted(known);
     for (const pid_t reaper : reapers) {
         for (const pid_t child : settled_children_of(system, reaper)) {
-            if (std::ranges::binary_search(others, child) || contains(reapers, child)) continue;
+            if (known.contains(child) || contains(reapers, child)) continue;
             const std::string environment = environment_of(system, child);
             std::string_view rest = environment;
             while (!rest.empty()) {

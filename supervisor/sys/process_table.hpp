@@ -6,8 +6,11 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,27 +62,73 @@ struct TreeRoot {
     std::string marker;           ///< "unique_id=…": stands in the environment of every descendant
 };
 
-/// The members of the tree, deepest first and the root last, zombies left out: descendants by
-/// parent pid; members of the root's session or process group; and orphans (children of one of
-/// `reapers` or of pid 1) that carry the marker in their environment or, being unreadable, are left
-/// out. `table` comes from read_process_table. `known` are the pids of other workers and daemons:
-/// they are no orphans, so their environments need not be read.
-std::vector<ProcessStat> tree_of(ipc::System& system, const std::vector<ProcessStat>& table,
-                                 const TreeRoot& root, const std::vector<pid_t>& reapers,
-                                 const std::vector<pid_t>& known = {});
+/// Few are added and removed and many asked for: in order, one after the other.
+class PidSet {
+public:
+    PidSet() = default;
+    PidSet(std::initializer_list<pid_t> pids) : PidSet{std::vector<pid_t>{pids}} {}
+    PidSet(std::vector<pid_t> pids);
+    void insert(pid_t pid);
+    void erase(pid_t pid);
+    [[nodiscard]] bool contains(pid_t pid) const;
+
+private:
+    std::vector<pid_t> pids_; ///< sorted
+};
+
+/// The part of the table in which one tree is, without a pass over /proc: the root with all below
+/// it, and the younger orphans (children of `reapers` and of pid 1 that are not `known`) with all
+/// below them.
+std::vector<ProcessStat> read_part_of_table(ipc::System& system, const TreeRoot& root,
+                                            const std::vector<pid_t>& reapers, const PidSet& known);
+
+/// All processes of one moment, sorted so that each tree in it is found without a pass over all of
+/// them: thousands end at once.
+class ProcessForest {
+public:
+    /// `table` comes from read_process_table. `known` are the pids of workers and daemons: they are
+    /// no orphans, so their environments need not be read.
+    ProcessForest(ipc::System& system, std::vector<ProcessStat> table,
+                  const std::vector<pid_t>& reapers, const PidSet& known = {});
+
+    /// The members of the tree, deepest first and the root last, zombies left out: descendants by
+    /// parent pid; members of the root's session or process group; and orphans (children of one of
+    /// `reapers` or of pid 1) that carry the marker in their environment or, being unreadable, are
+    /// left out.
+    [[nodiscard]] std::vector<ProcessStat> tree_of(const TreeRoot& root) const;
+
+private:
+    struct Orphan {
+        std::size_t at;
+        mutable std::optional<std::string> environment; ///< read when first asked for
+    };
+    [[nodiscard]] std::span<const std::size_t> those(const std::vector<std::size_t>& order,
+                                                     pid_t ProcessStat::* field, pid_t value) const;
+    [[nodiscard]] std::optional<std::size_t> position_of(pid_t pid) const;
+    [[nodiscard]] bool carries(const Orphan& orphan, std::string_view marker) const;
+    [[nodiscard]] std::vector<ProcessStat> in_order(const std::vector<std::size_t>& tree,
+                                                    const std::set<std::size_t>& inside,
+                                                    pid_t root) const;
+
+    ipc::System* system_;
+    std::vector<ProcessStat> table_; ///< by pid
+    std::vector<std::size_t> by_parent_, by_session_, by_group_;
+    std::vector<pid_t> reapers_;
+    std::vector<Orphan> orphans_;
+};
 
 /// The quick question after a worker has ended: may anything of its tree be left? False is certain.
 /// Looks at the process group and at the children of `reapers`, without a pass over /proc. Ask
 /// after the worker has been reaped: a zombie still counts as its group.
 /// `known` are the pids of live workers and daemons that need no second look.
 bool may_have_survivors(ipc::System& system, const TreeRoot& root,
-                        const std::vector<pid_t>& reapers, const std::vector<pid_t>& known);
+                        const std::vector<pid_t>& reapers, const PidSet& known);
 
 /// Live children of `reapers`, but for those of `known`, by the value of a variable in their
 /// environment ("unique_id"): processes whose parent has gone.
 std::multimap<std::string, pid_t> orphans_by(ipc::System& system, std::string_view variable,
                                              const std::vector<pid_t>& reapers,
-                                             const std::vector<pid_t>& known);
+                                             const PidSet& known);
 
 /// Pids of the direct children of all threads of `pid` (/proc/PID/task/TID/children).
 std::vector<pid_t> children_of(ipc::System& system, pid_t pid, int threads);

@@ -76,7 +76,8 @@ Usage Sampler::sample(int worker_id, pid_t pid, std::uint64_t start_time,
 {
     Last& last = last_[worker_id];
     const bool same = last.pid == pid && last.start_time == start_time;
-    if (same && now - last.at < kFresh) return last.usage;
+    const auto fresh = std::max(kFresh, kFreshEach * static_cast<int>(last_.size()));
+    if (same && now - last.at < fresh) return last.usage;
 
     auto tree = tree_below(system_, pid);
     if (tree.empty() || tree.front().start_time != start_time) {

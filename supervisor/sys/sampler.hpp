@@ -26,13 +26,15 @@ public:
 
     /// Samples the tree below `pid` (by parent pid, through children_of: no pass over /proc), and
     /// what `strays` names besides: orphans of the tree, members of its cgroup.
-    /// Within `kFresh` of the last sample of that worker the last figures come back. The first
-    /// sample's cpu is the average over the life of the tree's processes.
+    /// Within `kFresh` of the last sample of that worker the last figures come back; where there
+    /// are very many workers, within a millisecond for each. The first sample's cpu is the average
+    /// over the life of the tree's processes.
     Usage sample(int worker_id, pid_t pid, std::uint64_t start_time, std::chrono::milliseconds now,
                  const std::function<std::vector<pid_t>()>& strays = {});
     void forget(int worker_id);
 
     static constexpr std::chrono::milliseconds kFresh{250};
+    static constexpr std::chrono::milliseconds kFreshEach{1};
 
 private:
     struct Last {

@@ -6,16 +6,17 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-namespace cluster::supervisor {
+namespace cluster::ipc {
 
-enum class MetricType { counter, gauge };
+enum class MetricType { counter, gauge, histogram };
 
-/// What a metric is called and means; the table of them is in daemon/metrics_table.cpp.
+/// What a metric is called and means. The texts must outlive its samples.
 struct Metric {
     std::string_view name;
     MetricType type = MetricType::gauge;
@@ -45,13 +46,19 @@ public:
     void begin(const Metric& metric);
     void sample(const Labels& labels, double value);
     void sample(const Labels& labels, std::uint64_t value);
+    /// The buckets, sum and count of a histogram. `counts` are those of each bucket alone, one more
+    /// than `bounds`: the last is for all above.
+    void histogram(const Labels& labels, std::span<const double> bounds,
+                   std::span<const std::uint64_t> counts, double sum);
 
 private:
-    void line(const Labels& labels);
+    void line(const Labels& labels, std::string_view suffix = "");
+    void number(double value);
+    void number(std::uint64_t value);
 
     std::string& out_;
     const Metric* metric_ = nullptr;
     bool told_ = false;
 };
 
-} // namespace cluster::supervisor
+} // namespace cluster::ipc
