@@ -1,86 +1,155 @@
-"""What the log path carries, beside the same program with its output redirected to a file by a shell
-and through `cat`."""
+"""What the log path carries, beside the same program with its output redirected to a file by a
+shell and through `cat`, and beside the loggers of the peers."""
 
 import contextlib
 import os
-import signal
+import pathlib
+import select
 import subprocess
 import time
 
+from peers import Job
+from processes import (GIVEN_UP_AFTER, GivenUp, cpu_seconds, descendants, end_all, forget_peak,
+                       peak_kib)
 from report import Row, Samples
 
-LINE = 100  # bytes of a line of noise.cpp
-DATED = len("2026-01-01T00:00:00: ")
-OBJECT = len('{"message":"","timestamp":"2026-01-01T00:00:00.000Z","type":"out","process_id":0,'
-             '"app_name":"noise"}')
-PLANS = {  # title: (attributes, bytes more in a line, files, goal)
-    "plain": ({}, 0, ["noise-out.log"], 0.6),
-    "`time: true`": ({"time": True}, DATED, ["noise-out.log"], 0.3),
-    "`log_type: json`": ({"log_type": "json"}, OBJECT, ["noise-out.log"], 0.3),
-    "a second file for both streams": ({"log_file": True}, 0, ["noise-out.log", "noise.log"],
-                                       0.3),
+LINES, BLOCKS = 100, 65536  # bytes of a write
+SETTLED = 0.5  # seconds without growth after the last write until a log counts as complete
+KINDS = {  # title: (bytes per write, format, goal against the redirection, megabytes for PM2)
+    "64 KiB writes": (BLOCKS, "plain", 0.65, 200),
+    "one write per line": (LINES, "plain", None, 20),
+    "64 KiB writes, dated": (BLOCKS, "dated", None, 100),
+    "64 KiB writes, JSON": (BLOCKS, "json", None, 100),
 }
 
 
 def logs(setting):
     """Lines of 100 bytes from one worker at full speed into its log"""
-    megabytes = setting.pick(1000, 300)
-    redirected, through_cat = Samples(), Samples()
-    ours = {title: Samples() for title in PLANS}
-    for _ in range(setting.pick(5, 2)):
-        redirected.add(by_shell(setting, megabytes, "exec {} > {}"))
-        through_cat.add(by_shell(setting, megabytes, "{} | cat > {}"))
-        for title, (attributes, more, files, _) in PLANS.items():
-            ours[title].add(by_daemon(setting, megabytes, attributes, more, files))
-    bound = "shell redirection"
-    yield Row("`| cat >`", "MB/s", through_cat, redirected, bound, compare="times")
-    for title, (_, _, _, goal) in PLANS.items():
-        yield Row(title, "MB/s", ours[title], redirected, bound, goal=goal, compare="times")
+    for title, (size, form, goal, slow) in KINDS.items():
+        megabytes = setting.pick(600, 150) if size == BLOCKS else setting.pick(60, 20)
+        slow = min(setting.pick(slow, slow // 4), megabytes)
+        results = {}
+        for _ in range(setting.pick(3, 1)):
+            turn(setting, results, form, size, megabytes, slow)
+            setting.sweep()
+        bound, cat, ours = (results.pop(name) for name in ("redirection", "`cat`", "ours"))
+        peers = {"`cat`": cat} if form == "plain" else {}
+        peers |= results
+
+        def of(key):
+            return {name: found[key] for name, found in peers.items()}
+        yield Row(title, "MB/s", ours["rate"], bound["rate"], "redirection", goal, "times",
+                  of("rate"), contest=form == "plain" or bool(results))
+        yield Row(f"{title}, CPU", "s/GB", ours["cpu"], peers=of("cpu"))
+        if form == "plain":
+            yield Row(f"{title}, memory of the daemon grows by", "MiB", ours["grown"], goal=1,
+                      peers={name: found["grown"] for name, found in results.items()})
 
 
-def by_shell(setting, megabytes, line):
-    """MB of the program's own output in a second, until the file has all of it."""
-    fifo, target = setting.dir / "go", setting.dir / "shell.log"
-    with fresh_fifo(fifo):
-        command = line.format(f"{setting.helper('noise')} {megabytes} {fifo}", target)
+def turn(setting, results, form, size, megabytes, slow):
+    """One measurement of each contender."""
+    def add(name, found):
+        for key, value in found.items():
+            known = results.setdefault(name, {k: Samples() for k in ("rate", "cpu", "grown")})
+            known[key].add(value)
+
+    noise = [setting.helper("noise"), str(megabytes)]
+    add("redirection", by_shell(setting, noise, size, megabytes, "exec {} > {}"))
+    add("`cat`", by_shell(setting, noise, size, megabytes, "{} | cat > {}"))
+    for peer in setting.those_for(1):
+        if form in peer.formats:
+            amount = slow if peer.name == "PM2" else megabytes
+            found = by_peer(setting, peer, [noise[0], str(amount)], size, amount, form)
+            if found:
+                add(peer.name, found)
+
+
+def by_shell(setting, noise, size, megabytes, line):
+    folder = setting.fresh_folder("shell", on_disk=True)
+    folder.mkdir()
+    target = folder / "log"
+    with fresh_fifo(folder / "go") as go:
+        command = line.format(" ".join([*noise, str(go), str(size)]), target)
         process = subprocess.Popen(["/bin/sh", "-c", command], start_new_session=True)
         try:
-            return measured(fifo, {target: megabytes * 1_000_000}, megabytes)
+            return measured(go, lambda: [target], megabytes,
+                            lambda: descendants([process.pid], ("noise", "sh")))
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            end_all([process.pid])
             process.wait()
-            target.unlink()
+            target.unlink(missing_ok=True)
 
 
-def by_daemon(setting, megabytes, attributes, more, files):
-    fifo = setting.dir / "go"
-    with fresh_fifo(fifo), setting.daemon() as daemon:
-        file = setting.apps_file(1, [setting.helper("noise"), str(megabytes), str(fifo)],
-                                 name="noise", **attributes)
-        daemon.timed("start", "--no-wait", file)
-        size = megabytes * 1_000_000 // LINE * (LINE + more)
-        try:
-            return measured(fifo, {daemon.home / "logs" / name: size for name in files},
-                            megabytes)
-        finally:
-            daemon.timed("delete", "all")
-            for name in files:
-                (daemon.home / "logs" / name).unlink()
+def by_peer(setting, peer, noise, size, megabytes, form):
+    with fresh_fifo(setting.fresh_folder("go")) as go:
+        job = Job([*noise, str(go), str(size)], logs=form, attributes={"rotate": False})
+        with peer.fleet(job) as fleet:
+            if peer is setting.ours:
+                fleet.start_without_waiting()
+            else:
+                fleet.start()
+            try:
+                return measured(go, fleet.log_files, megabytes, fleet.supervisors)
+            except GivenUp as reason:
+                setting.leave_out(f"logs of {peer.name}: {reason}")
+                return None
+            finally:
+                empty(fleet.log_files())
 
 
-def measured(fifo, wanted, megabytes):
-    with open(fifo, "rb"):
+def measured(go, files, megabytes, watched):
+    """MB a second until the last byte is in a file, seconds of CPU per GB, MiB at most beyond
+    what it had at first."""
+    time.sleep(SETTLED)  # loggers have come up; the program waits for a reader
+    with open(go, "rb") as reader:
         begin = time.monotonic()
-        while any(not file.exists() or file.stat().st_size < size
-                  for file, size in wanted.items()):
-            time.sleep(0.001)
-        return megabytes / (time.monotonic() - begin)
+        pids = watched()
+        forget_peak(pids)
+        resident = peak_kib(pids)
+        before = cpu_seconds(pids)
+        end = last_growth(reader, files, megabytes)
+    found = {"rate": megabytes / (end - begin),
+             "cpu": (cpu_seconds(pids) - before) / megabytes * 1000}
+    return found | {"grown": (peak_kib(pids) - resident) / 1024}
+
+
+def last_growth(reader, files, megabytes):
+    """When the logs, complete, grew for the last time."""
+    changed, last, written = time.monotonic(), 0, False
+    while True:
+        now, size = time.monotonic(), total_size(files())
+        if size != last:
+            changed, last = now, size
+        if not written:
+            written = bool(select.select([reader], [], [], 0)[0]) and not reader.read(1)
+        if written and last >= megabytes * 1_000_000 and now - changed > SETTLED:
+            return changed
+        if now - changed > GIVEN_UP_AFTER / 4:
+            raise GivenUp(f"{last / 1e6:.0f} of {megabytes} MB came through")
+        time.sleep(0.002)
+
+
+def total_size(paths):
+    total = 0
+    for path in map(pathlib.Path, paths):
+        with contextlib.suppress(OSError):
+            total += sum(entry.stat().st_size for entry in path.iterdir()) if path.is_dir() \
+                else path.stat().st_size
+    return total
+
+
+def empty(paths):
+    """Gives the space back, of which such a case takes much."""
+    for path in map(pathlib.Path, paths):
+        for file in path.iterdir() if path.is_dir() else [path]:
+            with contextlib.suppress(OSError):
+                os.truncate(file, 0)
 
 
 @contextlib.contextmanager
 def fresh_fifo(path):
     os.mkfifo(path)
     try:
-        yield
+        yield path
     finally:
         path.unlink()

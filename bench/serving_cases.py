@@ -1,78 +1,89 @@
 """Two instances of an unmodified Node app behind one port: ours, PM2's cluster mode, and Node's own
-cluster with SCHED_NONE, turn by turn. The load comes from wrk; PM2 from npm, into the scratch folder.
-"""
+cluster with SCHED_NONE, turn by turn. The load comes from wrk."""
 
 import collections
 import contextlib
 import http.client
 import json
+import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 
-from report import Row, Samples
-from setting import GIVEN_UP_AFTER, HERE
+from peers import Job
+from processes import GIVEN_UP_AFTER, cpu_seconds, descendants, end_all
+from report import EQUAL, Row, Samples
+from setting import HERE, free_port
 
-PM2 = "pm2@7"
 APP = HERE / "node" / "app.js"
 PRIMARY = HERE / "node" / "primary.js"
+LOADS = {"new connections": ("Connection: close",), "kept-alive": ()}
 
 
 def node(setting):
     """Two instances of a Node app on one port, against PM2's cluster mode and Node's SCHED_NONE"""
-    missing = [program for program in ("wrk", "node") if not shutil.which(program)]
-    if missing:
-        print(f"  left out, it needs {' and '.join(missing)}: apt-get install wrk nodejs")
+    if not setting.node():
         return
-    pm2 = install_pm2(setting)
-    peers = {"ours": ours, "SCHED_NONE": sched_none} | ({"PM2": pm2} if pm2 else {})
-    fresh = {name: Samples() for name in peers}
-    kept = {name: Samples() for name in peers}
-    spread = Samples()
-    for _ in range(setting.pick(5, 2)):
-        for name, serve in peers.items():
-            with serve(setting) as port:
-                seconds = setting.pick(6, 3)
-                fresh[name].add(requests_per_second(port, seconds, "Connection: close"))
-                kept[name].add(requests_per_second(port, seconds))
+    if not shutil.which("wrk"):
+        setting.leave_out("throughput: there is no wrk (apt-get install wrk)")
+        return
+    contenders = [setting.ours, *(peer for peer in setting.peers if peer.cluster)]
+    rates, costs, spread = {}, {}, Samples()
+    for _ in range(setting.pick(5, 1)):
+        for name, serve in [("SCHED_NONE", sched_none(setting)),
+                            *((peer.name, served(setting, peer)) for peer in contenders)]:
+            with serve as port:
+                for load, headers in LOADS.items():
+                    rate, cost = measured(port, setting.pick(5, 3), *headers)
+                    rates.setdefault((load, name), Samples()).add(rate)
+                    costs.setdefault((load, name), Samples()).add(cost)
                 if name == "ours":
                     spread.add(spread_of(port))
-    for title, rates in (("new connections", fresh), ("kept-alive", kept)):
-        yield Row(f"{title}, ours", "requests/s", rates["ours"], rates["SCHED_NONE"],
-                  "Node's SCHED_NONE", compare="times", goal=0.9)
-        if pm2:
-            yield Row(f"{title}, ours", "requests/s", rates["ours"], rates["PM2"], PM2,
-                      compare="times", goal=2.7 if title == "new connections" else None)
+            setting.sweep()
+    for load in LOADS:
+        def of_peers(found):
+            return {peer.name: found[load, peer.name] for peer in contenders[1:]}
+        yield Row(f"{load}", "requests/s", rates[load, "ours"], rates[load, "SCHED_NONE"],
+                  "SCHED_NONE", 1 - EQUAL, "times", of_peers(rates))
+        yield Row(f"{load}, CPU of server and supervisor per request", "µs", costs[load, "ours"],
+                  costs[load, "SCHED_NONE"], "SCHED_NONE", 1 + EQUAL, "ratio",
+                  of_peers(costs))
+    ours, pm2 = rates["new connections", "ours"], rates.get(("new connections", "PM2"))
+    if pm2:
+        yield Row("new connections, against PM2", "requests/s", ours, pm2, "PM2", 3, "times")
     yield Row("new connections of the busiest instance per one of the idlest", "", spread,
               goal=1.5)
 
 
-def requests_per_second(port, seconds, *headers):
+def measured(port, seconds, *headers):
+    """Requests a second, and microseconds of CPU of all that serves them for each."""
     command = ["wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{port}/"]
     for header in headers:
         command += ["-H", header]
+    servers = [pid for pid in descendants([os.getpid()]) if pid != os.getpid()]
+    before = cpu_seconds(servers)
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+    spent = cpu_seconds(servers) - before
+    requests = int(re.search(r"(\d+) requests in", out)[1])
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), spent / requests * 1e6
 
 
 def spread_of(port):
     """Most answers of one instance per fewest, over new connections under load."""
-    load = subprocess.Popen(["wrk", "-t1", "-c16", "-d4s", "-H", "Connection: close",
+    load = subprocess.Popen(["wrk", "-t1", "-c16", "-d2s", "-H", "Connection: close",
                              f"http://127.0.0.1:{port}/"], stdout=subprocess.DEVNULL)
     counts = collections.Counter()
     while load.poll() is None:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
-            client.request("GET", "/")
-            counts[json.loads(client.getresponse().read())["pid"]] += 1
+        counts[ask(port)] += 1
     return max(counts.values()) / max(min(counts.values()), 1) if len(counts) > 1 else float("inf")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def ask(port):
+    """The pid of who answers."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as client:
+        client.request("GET", "/")
+        return json.loads(client.getresponse().read())["pid"]
 
 
 def wait_for_both(port):
@@ -81,20 +92,16 @@ def wait_for_both(port):
     while len(seen) < 2:
         if time.monotonic() > end:
             raise SystemExit(f"only {len(seen)} of two instances answer")
-        with contextlib.suppress(OSError, http.client.HTTPException), \
-                contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
-            client.request("GET", "/")
-            seen.add(json.loads(client.getresponse().read())["pid"])
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            seen.add(ask(port))
 
 
 @contextlib.contextmanager
-def ours(setting):
+def served(setting, peer):
     port = free_port()
-    file = setting.dir / "node.json"
-    file.write_text(json.dumps({"apps": [{"name": "app", "script": str(APP), "instances": 2,
-                                          "env": {"PORT": port}}]}))
-    with setting.daemon() as daemon:
-        daemon.timed("start", file)
+    job = Job([setting.node(), str(APP)], 2, env={"PORT": str(port)}, cluster=True)
+    with peer.fleet(job) as fleet:
+        fleet.start()
         wait_for_both(port)
         yield port
 
@@ -103,42 +110,11 @@ def ours(setting):
 def sched_none(setting):
     port = free_port()
     environment = setting.environment | {"PORT": str(port), "NODE_CLUSTER_SCHED_POLICY": "none"}
-    primary = subprocess.Popen(["node", PRIMARY, APP], env=environment)
+    primary = subprocess.Popen([setting.node(), PRIMARY, APP], env=environment,
+                               start_new_session=True)
     try:
         wait_for_both(port)
         yield port
     finally:
-        primary.kill()
+        end_all([primary.pid])
         primary.wait()
-
-
-def install_pm2(setting):
-    """How to serve under PM2; None, with a word about it, where npm cannot bring it."""
-    folder = setting.dir / "pm2"
-    folder.mkdir()
-    npm = shutil.which("npm")
-    done = npm and subprocess.run([npm, "install", "--no-audit", "--no-fund", PM2], cwd=folder,
-                                  env=setting.environment, capture_output=True, text=True)
-    if not npm or done.returncode != 0:
-        print(f"  {PM2} is left out: {done.stderr[-200:] if npm else 'there is no npm'}")
-        return None
-    program = folder / "node_modules/.bin/pm2"
-
-    @contextlib.contextmanager
-    def serve(setting):
-        port = free_port()
-        environment = setting.environment | {"PORT": str(port), "PM2_HOME": str(folder / "home")}
-
-        def pm2(*arguments):
-            subprocess.run([program, *arguments], env=environment, check=True,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-        pm2("start", APP, "-i", "2", "--name", "app")
-        try:
-            wait_for_both(port)
-            yield port
-        finally:
-            with contextlib.suppress(subprocess.CalledProcessError):
-                pm2("kill")
-
-    return serve

@@ -1,5 +1,6 @@
 // A worker that says when it came up: the first thing main does is to take the time, the second to
-// write "PID NANOSECONDS" (CLOCK_MONOTONIC) into the FIFO named by its argument. Then it waits.
+// write "PID NANOSECONDS" (CLOCK_MONOTONIC) into the FIFO named by its argument. Then it waits,
+// with the FIFO open, so that its end can be seen too. With a second argument it ends at once.
 #include <cstdio>
 #include <ctime>
 
@@ -13,7 +14,7 @@ int main(int argc, char** argv)
     const int fifo = argc > 1 ? ::open(argv[1], O_WRONLY | O_CLOEXEC) : -1;
     if (fifo < 0) return 1;
     ::dprintf(fifo, "%d %lld\n", ::getpid(), now.tv_sec * 1'000'000'000LL + now.tv_nsec);
-    ::close(fifo);
+    if (argc > 2) return 0;
     for (;;)
         ::pause();
 }
