@@ -17,6 +17,25 @@ LAYERS = {
     "supervisor/daemon": ["ipc/base", "ipc/wire", "ipc/net", "supervisor/core", "supervisor/sys",
                           "supervisor/engine"],
     "cli": ["ipc/base", "ipc/wire", "ipc/net"],
+    "app/base": ["ipc/base"],
+    "app/metrics": ["ipc/base", "ipc/wire", "app/base"],
+    "app/sqlite": ["ipc/base", "app/base"],
+    "app/redis": ["ipc/base", "app/base", "app/metrics"],
+    "app/kv": ["ipc/base", "app/base", "app/metrics", "app/redis", "app/sqlite"],
+    "app/limits": ["ipc/base", "app/base", "app/metrics", "app/redis", "app/sqlite"],
+    "app/postgres": ["ipc/base", "app/base"],
+    "app/store": ["ipc/base", "app/base", "app/metrics", "app/sqlite", "app/postgres"],
+    "app/http": ["ipc/base", "ipc/wire", "app/base", "app/metrics", "app/limits"],
+    "app/accounts": ["ipc/base", "app/base", "app/metrics", "app/kv", "app/store", "app/http"],
+    "app/jobs": ["ipc/base", "app/base", "app/metrics", "app/store", "app/http", "app/accounts"],
+    "app/events": ["ipc/base", "app/base", "app/metrics", "app/redis", "app/http"],
+    "app/projects": ["ipc/base", "app/base", "app/metrics", "app/store", "app/http",
+                     "app/accounts"],
+    "app/queue": ["ipc/base", "app/base", "app/metrics", "app/redis", "app/sqlite", "app/http"],
+    "app/files": ["ipc/base", "app/base", "app/metrics", "app/http"],
+    "app/exports": ["ipc/base", "app/base", "app/metrics", "app/http", "app/store", "app/accounts",
+                    "app/projects", "app/queue", "app/files"],
+    # What builds a server out of the roles.
     "app": ["ipc/base", "ipc/wire", "ipc/net"],
 }
 
@@ -32,7 +51,15 @@ LIBRARIES = {
     "pcre2.h": {"cli"},
     "zlib.h": {"cli", "supervisor/daemon"},
     "zstd.h": {"cli", "supervisor/daemon"},
-    "openssl/": {"supervisor/sys"},  # for its declarations; see sys/tls.hpp
+    # supervisor/sys: for its declarations only; see sys/tls.hpp
+    "openssl/": {"supervisor/sys", "app"},
+    "curl/": {"app/files"},
+    "hpdf.h": {"app/exports"},
+    "sqlite3.h": {"app/sqlite"},
+    "libpq-fe.h": {"app/postgres"},
+    "hiredis/": {"app/redis"},
+    "argon2.h": {"app/accounts"},
+    "jwt/": {"app/accounts"},
 }
 
 MAX_LINES = 600
@@ -52,7 +79,8 @@ def fault_of(layer, mark, target):
     """Why `layer` may not include `target`, or None."""
     if mark == "<":
         for prefix, users in LIBRARIES.items():
-            if target.startswith(prefix) and layer not in users:
+            top = layer.split("/")[0]
+            if target.startswith(prefix) and layer not in users and top not in users:
                 return f"{layer} may not include {prefix}"
         return None
     if folder_of(target) is None:

@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -52,18 +53,37 @@ def wait_for(condition, deadline=20.0, what="the condition"):
         time.sleep(0.01)
 
 
-given_ports = set()
+leases = []
 
 
-def free_port():
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago; never the same one twice."""
-    while True:
+def leased(port):
+    """False when a test that runs elsewhere has the port, or anybody listens on it. The name of an
+    abstract socket is the lease: it is one process's alone, and goes with it."""
+    lease = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        lease.bind(f"\0clusterctl-test-port-{port}")
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port not in given_ports:
-            given_ports.add(port)
+            probe.bind(("", port))
+    except OSError:
+        lease.close()
+        return False
+    leases.append(lease)
+    return True
+
+
+def free_port(twin=0):
+    """A TCP port that is this process's while it lives; with `twin`, the one so far above it too.
+
+    Not of those which the kernel gives to clients: the end of any connection of any other test may
+    be there by the time a server wants to listen.
+    """
+    range_of_clients = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    end = min(int(range_of_clients.split()[0]), 32768) - twin
+    for _ in range(10_000):
+        port = random.randrange(10_000, end)
+        if leased(port) and (not twin or leased(port + twin)):
             return port
+    raise AssertionError(f"found no free port from 10000 to {end}")
 
 
 def http_get(port, path="/", timeout=10.0):

@@ -19,8 +19,9 @@ import subprocess
 from harness import BIN, ROOT, SANITIZED, wait_for
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
-IMAGE = CACHE / "clusterctl-tests" / "debian-12-1"  # another number when the packages change
-PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps"
+IMAGE = CACHE / "clusterctl-tests" / "debian-12-2"  # another number when the packages change
+PACKAGES = ("systemd,systemd-sysv,dbus,libpam-systemd,procps,"
+            "libpq5,libcurl4,libhpdf-2.3.0")  # what clusterapp is linked with
 RELEASE = "bookworm"
 BOOT_LIMIT = 60.0
 PROGRAMS = "/opt/clusterctl"

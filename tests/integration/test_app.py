@@ -1,7 +1,6 @@
 """clusterapp by itself: HTTP, the sockets it is given, and the way it ends."""
 
 import concurrent.futures
-import fcntl
 import json
 import os
 import pathlib
@@ -9,120 +8,12 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import unittest
 
-from harness import BIN, ClusterTestCase, http_get
+from app_server import AppTestCase
+from harness import BIN, http_get
 
-# Puts the sockets where LISTEN_FDS says that they are, as a supervisor does between fork and exec.
-HAND_OVER = """
-import os, sys
-count = int(sys.argv[1])
-for index in range(count):
-    os.dup2(int(sys.argv[2 + index]), 3 + index)
-    os.close(int(sys.argv[2 + index]))
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.environ["LISTEN_FDS"] = str(count)
-os.execv(sys.argv[2 + count], sys.argv[2 + count:])
-"""
-
-
-class Client:
-    """A plain socket: sends what it is told and reads answers one by one."""
-
-    def __init__(self, address):
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        self.socket = socket.socket(family)
-        self.socket.settimeout(10)
-        self.rest = b""
-        try:
-            self.socket.connect(address)
-        except OSError:
-            self.socket.close()
-            raise
-
-    def send(self, data):
-        self.socket.sendall(data)
-        return self
-
-    def get(self, path, *headers):
-        lines = [f"GET {path} HTTP/1.1", "Host: test", *headers]
-        return self.send("\r\n".join(lines + ["", ""]).encode())
-
-    def _more(self):
-        data = self.socket.recv(65536)
-        self.rest += data
-        return data
-
-    def answer(self, body=True):
-        """(status, headers with lower-case names, body) of the next answer."""
-        while b"\r\n\r\n" not in self.rest:
-            if not self._more():
-                raise EOFError(f"no answer, only {self.rest!r}")
-        head, _, self.rest = self.rest.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        size = int(headers.get("content-length", 0)) if body else 0
-        while len(self.rest) < size:
-            self._more()
-        text, self.rest = self.rest[:size].decode(), self.rest[size:]
-        return int(first.split()[1]), headers, text
-
-    def at_end(self):
-        """True when the server has closed its side in the polite way and sent nothing more."""
-        return self.rest == b"" and self.socket.recv(1) == b""
-
-    def close(self):
-        self.socket.close()
-
-
-class AppTestCase(ClusterTestCase):
-    def setUp(self):
-        super().setUp()
-        self.apps = []
-        self.clients = []
-
-    def tearDown(self):
-        for client in self.clients:
-            client.close()
-        for app in self.apps:
-            app.kill()
-            app.communicate()
-        super().tearDown()
-
-    def start(self, sockets=(), **env):
-        """Starts the app; by default on a free port of 127.0.0.1. Sets self.port."""
-        settings = {"HOST": "127.0.0.1", "PORT": "0"} | env
-        command = [str(BIN / "clusterapp")]
-        if sockets:
-            high = [fcntl.fcntl(one, fcntl.F_DUPFD, 100) for one in sockets]
-            command = [sys.executable, "-c", HAND_OVER, str(len(high)), *map(str, high), *command]
-        app = subprocess.Popen(command, env=self.environment(settings), cwd=self.dir,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               pass_fds=high if sockets else ())
-        self.apps.append(app)
-        for fd in high if sockets else ():
-            os.close(fd)
-        return app
-
-    def started(self, **env):
-        """Starts the app and waits until it listens."""
-        app = self.start(**env)
-        line = app.stdout.readline()
-        match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
-        self.assertTrue(match, line)
-        self.port = int(match[1])
-        return app
-
-    def client(self, address=None):
-        client = Client(address or ("127.0.0.1", self.port))
-        self.clients.append(client)
-        return client
-
-    def ended(self, app):
-        """(exit code, stderr) once it has ended by itself."""
-        _, err = app.communicate(timeout=15)
-        return app.returncode, err
+FINISHING = "finishing what is in flight"
 
 
 class Http(AppTestCase):
@@ -134,6 +25,7 @@ class Http(AppTestCase):
             facts = json.loads(body)
             self.assertGreaterEqual(facts.pop("uptime_s"), 0)
             self.assertRegex(facts.pop("version"), r"^\d+\.\d+\.\d+$")
+            facts.pop("checks", None)
             self.assertEqual(facts, {"status": "ok", "instance": 3, "pid": app.pid})
 
     def test_a_greeting_tells_instance_and_pid(self):
@@ -228,7 +120,7 @@ class Http(AppTestCase):
                 self.assertTrue(client.at_end())
                 client.close()
         self.assertEqual(http_get(self.port)[0], 200)
-        self.assertIsNone(app.poll())
+        self.assertIsNone(app.process.poll())
 
     def test_a_body_of_exactly_1_mib_is_read(self):
         self.started()
@@ -249,7 +141,7 @@ class Http(AppTestCase):
                 client.close()
         self.assertEqual(http_get(self.port)[0], 200)
         app.terminate()
-        self.assertEqual(self.ended(app), (0, ""))
+        self.assertEqual(app.ended(), (0, ""))
 
     def test_a_request_that_never_ends_is_timed_out(self):
         self.started(HEADER_TIMEOUT_MS="100", BODY_TIMEOUT_MS="100")
@@ -282,10 +174,8 @@ class Sockets(AppTestCase):
         local = self.listening(path)
         app = self.start([tcp.fileno(), local.fileno()], LISTEN_FDNAMES="web:admin")
         port = tcp.getsockname()[1]
-        self.assertEqual(app.stdout.readline(),
-                         f"listening on 127.0.0.1:{port} (from the supervisor)\n")
-        self.assertEqual(app.stdout.readline(),
-                         f"listening on unix:{path} (from the supervisor)\n")
+        app.said(f"listening on 127.0.0.1:{port} (from the supervisor)")
+        app.said(f"listening on unix:{path} (from the supervisor)")
         for address in ("127.0.0.1", port), path:
             self.assertEqual(self.client(address).get("/health").answer()[0], 200)
 
@@ -294,9 +184,10 @@ class Sockets(AppTestCase):
         plain = open("/dev/null")
         for stranger in datagram, plain, socket.socket():
             with self.subTest(stranger), stranger:
-                code, err = self.ended(self.start([stranger.fileno()], LISTEN_FDNAMES="web"))
+                code, err = self.start([stranger.fileno()], LISTEN_FDNAMES="web").ended()
                 self.assertEqual(code, 1)
-                self.assertRegex(err, r"^clusterapp: take over socket 3 \(web\): .*socket.*\n$")
+                self.assertRegex(json.loads(err)["message"],
+                                 r"^take over socket 3 \(web\): .*socket")
 
     def test_no_descriptor_would_reach_a_child(self):
         tcp = self.listening(("127.0.0.1", 0))
@@ -315,7 +206,7 @@ class Sockets(AppTestCase):
         port = tcp.getsockname()[1]
         apps = [self.start([tcp.fileno()], NODE_APP_INSTANCE=str(i)) for i in range(2)]
         for app in apps:
-            app.stdout.readline()
+            app.listens()
 
         def ask(_):
             status, body = http_get(port)
@@ -324,23 +215,24 @@ class Sockets(AppTestCase):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             asked = pool.map(ask, range(400))
             first = [next(asked) for _ in range(50)]
-            apps[0].send_signal(signal.SIGINT)
+            apps[0].process.send_signal(signal.SIGINT)
             answers = first + list(asked)
         self.assertEqual({status for status, _ in answers}, {200})
-        self.assertEqual(self.ended(apps[0]), (0, ""))
+        self.assertEqual(apps[0].ended(), (0, ""))
         self.assertEqual({ask(i) for i in range(20)}, {(200, 1)})
 
     def test_a_port_that_is_taken_is_named(self):
         taken = self.listening(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        code, err = self.ended(self.start(PORT=str(port)))
+        code, err = self.start(PORT=str(port)).ended()
         self.assertEqual(code, 1)
-        self.assertEqual(
-            err, f"clusterapp: cannot listen on 127.0.0.1:{port}: address already in use\n")
+        self.assertEqual(json.loads(err)["message"],
+                         f"cannot listen on 127.0.0.1:{port}: address already in use")
 
     def test_without_a_host_both_ip_versions_are_served(self):
         app = self.start(HOST=None)
-        port = int(app.stdout.readline().rpartition(":")[2])
+        app.listens()
+        port = app.port
         self.assertEqual(http_get(port)[0], 200)
         if socket.has_ipv6 and pathlib.Path("/proc/net/if_inet6").exists():
             with socket.create_connection(("::1", port), timeout=10) as six:
@@ -351,7 +243,7 @@ class Sockets(AppTestCase):
         for env, want in (
                 ({"HOST": "localhost"}, 'HOST must be an IPv4 or IPv6 address, got "localhost"'),
                 ({"PORT": "x"}, 'PORT must be an integer from 0 to 65535, got "x"')):
-            self.assertEqual(self.ended(self.start(**env)), (1, f"clusterapp: {want}\n"))
+            self.assertEqual(self.start(**env).ended(), (2, f"clusterapp: {want}\n"))
 
     def test_it_says_that_it_is_ready_and_that_it_stops(self):
         for address in str(self.dir / "notify"), f"\0{self.dir}":
@@ -362,7 +254,7 @@ class Sockets(AppTestCase):
                 self.assertEqual(heard.recv(100), b"READY=1")
                 app.terminate()
                 self.assertEqual(heard.recv(100), b"STOPPING=1")
-                self.assertEqual(self.ended(app), (0, ""))
+                self.assertEqual(app.ended(), (0, ""))
 
 
 class Drain(AppTestCase):
@@ -372,12 +264,12 @@ class Drain(AppTestCase):
             client = self.client().get("/slow?ms=400")
             idle = self.client()
             idle.get("/").answer()
-            app.send_signal(number)
+            app.process.send_signal(number)
             status, headers, body = client.answer()
             self.assertEqual((status, headers["connection"]), (200, "close"))
             self.assertEqual(json.loads(body)["slept_ms"], 400)
             self.assertTrue(client.at_end())
-            self.assertEqual(self.ended(app), (0, ""))
+            self.assertEqual(app.ended(), (0, ""))
 
     def test_an_idle_connection_is_closed_politely(self):
         app = self.started()
@@ -385,7 +277,7 @@ class Drain(AppTestCase):
         client.get("/").answer()
         app.terminate()
         self.assertTrue(client.at_end())  # a FIN: recv would raise on a reset
-        self.assertEqual(self.ended(app), (0, ""))
+        self.assertEqual(app.ended(), (0, ""))
 
     def test_a_busy_client_is_told_before_its_connection_closes(self):
         """No request of a keep-alive client that is never quiet for long meets a closed socket."""
@@ -393,10 +285,10 @@ class Drain(AppTestCase):
         client = self.client()
         client.get("/").answer()
         app.terminate()
-        self.wait_for(lambda: app.stdout.readline() == "SIGTERM: finishing what is in flight\n")
+        app.said(FINISHING)
         status, headers, _ = client.get("/").answer()
         self.assertEqual((status, headers["connection"]), (200, "close"))
-        self.assertEqual(self.ended(app), (0, ""))
+        self.assertEqual(app.ended(), (0, ""))
 
     def test_half_a_request_may_be_completed(self):
         app = self.started()
@@ -404,11 +296,11 @@ class Drain(AppTestCase):
         client.get("/").answer()
         client.send(b"GET /health/ready HTTP/1.1\r\nHo")
         app.terminate()
-        self.assertEqual(app.stdout.readline(), "SIGTERM: finishing what is in flight\n")
+        app.said(FINISHING)
         status, headers, body = client.send(b"st: x\r\n\r\n").answer()
         self.assertEqual((status, headers["connection"]), (503, "close"))
         self.assertEqual(json.loads(body)["status"], "draining")
-        self.assertEqual(self.ended(app), (0, ""))
+        self.assertEqual(app.ended(), (0, ""))
 
     def test_pipelined_requests_are_all_answered(self):
         app = self.started()
@@ -418,30 +310,30 @@ class Drain(AppTestCase):
         self.assertEqual([status for status, _, _ in answers], [200, 200, 404])
         self.assertEqual([headers.get("connection") for _, headers, _ in answers],
                          [None, None, "close"])
-        self.assertEqual(self.ended(app), (0, ""))
+        self.assertEqual(app.ended(), (0, ""))
 
     def test_connections_that_wait_for_accept_are_served(self):
         """A socket of its own dies with it, so what the kernel has accepted must not be lost."""
         app = self.started()
-        app.send_signal(signal.SIGSTOP)
+        app.process.send_signal(signal.SIGSTOP)
         clients = [self.client().get("/health/live") for _ in range(20)]
         app.terminate()
-        app.send_signal(signal.SIGCONT)
+        app.process.send_signal(signal.SIGCONT)
         self.assertEqual({client.answer()[0] for client in clients}, {200})
         for client in clients:
             client.close()
-        self.assertEqual(self.ended(app), (0, ""))
+        self.assertEqual(app.ended(), (0, ""))
 
     def test_new_connections_are_refused(self):
         app = self.started()
         client = self.client().get("/slow?ms=500")
         app.terminate()
-        self.assertEqual(app.stdout.readline(), "SIGTERM: finishing what is in flight\n")
+        app.said(FINISHING)
         with self.assertRaises(ConnectionRefusedError):
             # The line stands there a moment before the socket is closed.
             self.wait_for(lambda: self.client().close(), what="a refusal")
         self.assertEqual(client.answer()[0], 200)
-        self.assertEqual(self.ended(app), (0, ""))
+        self.assertEqual(app.ended(), (0, ""))
 
     def test_the_limit_ends_what_does_not_end(self):
         app = self.started(DRAIN_TIMEOUT_MS="200")
@@ -449,18 +341,19 @@ class Drain(AppTestCase):
         self.client().send(b"GET / HTT")
         self.client().get("/").answer()
         app.terminate()
-        code, err = self.ended(app)
+        code, err = app.ended()
         self.assertEqual(code, 1)
-        self.assertRegex(err, r"^clusterapp: dropped \d connections that did not end in time\n$")
+        self.assertEqual(json.loads(err)["message"],
+                         "dropped connections that did not end in time")
 
     def test_a_second_signal_ends_it_at_once(self):
         app = self.started(DRAIN_TIMEOUT_MS="60000")
         self.client().get("/slow?ms=30000")
         http_get(self.port)  # the slow one before it has been accepted
         app.terminate()
-        self.assertEqual(app.stdout.readline(), "SIGTERM: finishing what is in flight\n")
-        app.send_signal(signal.SIGINT)
-        self.assertEqual(self.ended(app)[0], 1)
+        app.said(FINISHING)
+        app.process.send_signal(signal.SIGINT)
+        self.assertEqual(app.ended()[0], 1)
 
 
 class CommandLine(AppTestCase):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`clusterctl run` as pid 1 of a pid namespace; examples/docker as far as it goes without Docker."""
 
+import concurrent.futures
 import json
 import os
 import re
@@ -58,6 +59,25 @@ class AsPid1(NamespaceTestCase):
         os.kill(self.init(process), signal.SIGTERM)
         (self.dir / "go").touch()
         self.assert_code(process, 0)
+
+    @unittest.skipUnless(shutil.which("node"), "there is no node")
+    def test_a_health_check_that_comes_early_waits_for_the_daemon(self):
+        file = self.dir / "ecosystem.config.js"
+        apps = json.dumps({"apps": [app("a", until_told())]})
+        file.write_text(f"""const fs = require("fs"), here = {json.dumps(str(self.dir))};
+            fs.writeFileSync(here + "/reading", "");
+            while (!fs.existsSync(here + "/go")) ;
+            module.exports = {apps};""")
+        process = self.run_apps(target=file)
+        wait_for((self.dir / "reading").exists, what="the reader")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            check = pool.submit(self.ctl_inside, process, "ping")
+            wait_for(lambda: self.inside(process, "pgrep", "-fx", ".*clusterctl ping").stdout,
+                     what="the question")
+            (self.dir / "go").touch()
+            self.assertIn("pong", check.result())
+        self.await_text("up\n")
+        self.end(process)
 
     def test_orphans_are_reaped(self):
         # A child that leaves session and tree, and ends: with the daemon as its next parent, and

@@ -194,6 +194,39 @@ class Examples(ClusterTestCase):
         self.reloads_while_it_answers()
         self.stops_in_good_time("ecosystem.json")
 
+    def test_app_workers(self):
+        self.copy("app-workers")
+        self.start("ecosystem.json")
+        self.assertEqual(self.statuses(), {"online"})
+
+        def ask(method, path, body=None, token=None):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            headers = {"Content-Type": "application/json"}
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
+            connection.request(method, path, body and json.dumps(body), headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            connection.close()
+            self.assertIn(answer.status, (200, 201, 202), text)
+            return json.loads(text)["data"]
+
+        token = ask("POST", "/api/auth/register", {"email": "a@example.org", "name": "A",
+                                                   "password": "correct horse"})["token"]
+        project = ask("POST", "/api/projects", {"title": "T", "content": {"slides": [1, 2]}},
+                      token)["id"]
+
+        def export():
+            made = ask("POST", f"/api/projects/{project}/export", token=token)["exportId"]
+            self.wait_for(lambda: ask("GET", f"/api/exports/{made}", token=token)["status"] ==
+                          "completed", what="the export")
+        export()
+        self.ctl("scale", "worker", "1")
+        export()
+        begin = time.monotonic()
+        self.ctl("stop", "worker")
+        self.assertLess(time.monotonic() - begin, 5.0)
+
     def test_node_esm(self):
         self.copy("node-esm")
         self.serves_and_reloads()
@@ -232,8 +265,9 @@ class Examples(ClusterTestCase):
     def test_each_example_is_tested(self):
         folders = {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()}
         self.assertEqual(folders, {"node-http", "node-cluster", "node-esm", "python", "python-http",
-                                   "shell", "cpp-app", "java", "logging", *BUILDS,
+                                   "shell", "cpp-app", "app-workers", "java", "logging", *BUILDS,
                                    "docker",      # that one in test_container.py
+                                   "load-balancer",  # test_app_socketio_cluster.py
                                    "monitoring"})  # test_metrics.py
 
     def test_each_example_is_listed(self):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random faults against a daemon at work: tests/fault/run.py, with another seed each time.
 
-CLUSTER_FAULT_STEPS is their number (500, or 60 in a sanitized build), CLUSTER_FAULT_SEED repeats
+CLUSTER_FAULT_STEPS is their number (1,000, or 60 in a sanitized build), CLUSTER_FAULT_SEED repeats
 a run.
 """
 import os
@@ -12,7 +12,7 @@ import unittest
 
 from harness import BIN, ROOT, SANITIZED
 
-STEPS = int(os.environ.get("CLUSTER_FAULT_STEPS", "60" if SANITIZED else "500"))
+STEPS = int(os.environ.get("CLUSTER_FAULT_STEPS", "60" if SANITIZED else "1000"))
 SEED = int(os.environ.get("CLUSTER_FAULT_SEED", random.randrange(1 << 32)))
 
 

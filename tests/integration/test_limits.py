@@ -14,6 +14,7 @@ from harness import BIN, ClusterTestCase, is_alive, wait_for
 
 NOBODY = "nobody: told in the log"
 LOOKING = "a look every second"
+SLOWING = "a look every second: less CPU"
 
 
 def groups_named(name):
@@ -101,6 +102,35 @@ class Limits(LimitsCase):
         wait_for(lambda: self.about_worker()["limits"]["events"]["throttled_ms"] > 100,
                  what="time taken from it")
         self.assertIn(f"0.2 ({who})", self.ctl("describe", "api").out)
+
+    def quota(self):
+        """Of the worker's CPU time in its group of version 1."""
+        unique_id = json.loads(self.ctl("jlist").out)[0]["pm2_env"]["unique_id"]
+        return [int((pathlib.Path(group) / "cpu.cfs_quota_us").read_text())
+                for group in groups_named(unique_id)
+                if (pathlib.Path(group) / "cpu.cfs_quota_us").exists()]
+
+    def test_above_memory_high_a_worker_is_slowed_down_until_it_is_below(self):
+        self.start("memory_swings.py", "60", memory_high="50M", cpu_max=1)
+        if self.who("memory_high") != SLOWING:
+            self.skipTest(f"here it is {self.who('memory_high')}")
+        self.assertIn(f"50.0mb ({SLOWING})", self.ctl("describe", "api").out)
+        self.assertEqual(self.quota(), [100_000])
+        pid = self.about_worker()["pid"]
+        os.kill(pid, signal.SIGUSR1)
+        wait_for(lambda: 5_000 <= self.quota()[0] <= 50_000, what="less CPU time")
+        wait_for(lambda: self.about_worker()["limits"]["events"]["throttled_ms"] > 100,
+                 what="time taken from it")
+        self.assertIn("ms taken by cpu_max or memory_high", self.ctl("describe", "api").out)
+        self.kill_manager()  # the next one knows what to take back
+        self.assertLess(self.quota()[0], 100_000)
+        told = lambda text: self.log.read_text().count(text)
+        wait_for(lambda: told(", slowed down") == 2, what="the next manager's word")
+        os.kill(pid, signal.SIGUSR2)
+        wait_for(lambda: self.quota() == [100_000], what="all of its CPU time")
+        wait_for(lambda: told(", at full speed again") == 1, what="the end")
+        self.assertEqual(told(", slowed down"), 2)  # each manager once
+        self.assertEqual((self.about_worker()["pid"], self.about_worker()["restarts"]), (pid, 0))
 
     def test_who_gets_away_from_a_group_is_counted_and_killed(self):
         self.start("escapes.py", pids_max=50)

@@ -2,6 +2,8 @@
 """A crash storm: two hundred workers that end as soon as they are started, over and over. Every
 answer stays complete, and every command gets one."""
 import json
+import pathlib
+import resource
 import shutil
 import unittest
 
@@ -71,6 +73,34 @@ class Storm(ClusterTestCase):
         wait_for(lambda: min(self.restarts()) > 0, deadline=60, what="the storm")
         self.ctl("scale", "storm", 20, check=False)  # those that stay may crash meanwhile
         wait_for(lambda: len(self.restarts()) == 20, what="the others to be gone")
+
+
+class Deaf(ClusterTestCase):
+    """Three thousand workers that do not hear their kill signal, all at once."""
+
+    COUNT = 3000
+
+    @unittest.skipIf(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 6 * COUNT,
+                     "the hard limit of open files (ulimit -Hn) is too low for so many workers")
+    def test_all_are_killed_and_none_is_called_unkillable(self):
+        app = {"name": "deaf", "script": "/bin/sh", "interpreter": "none",
+               "args": ["-c", "trap '' INT; exec sleep 1000000"],
+               "instances": self.COUNT, "kill_timeout": 500}
+        self.ctl("start", self.ecosystem(app), "--no-wait")
+        wait_for(lambda: [row["status"] for row in self.json("list")["processes"]] ==
+                 ["online"] * self.COUNT, deadline=60, what="all of them to run")
+        wait_for(lambda: not any(is_shell(pid) for pid in self.processes()), deadline=60,
+                 what="all of them to be deaf")
+        stopped = self.ctl("stop", "all", check=False)
+        self.assertEqual((stopped.code, stopped.err), (0, ""))
+        self.assertEqual(len(self.processes()), DAEMONS)
+
+
+def is_shell(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text() == "sh\n"
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

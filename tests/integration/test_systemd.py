@@ -85,7 +85,8 @@ class OnMachine(unittest.TestCase):
 
     def api(self, **more):
         return {"name": "api", "script": f"{machine.PROGRAMS}/clusterapp", "instances": 2,
-                "listen": str(self.port), "wait_ready": True} | more
+                "listen": str(self.port), "wait_ready": True,
+                "env": {"DATA_DIR": f"/var/tmp/data-of-{self.user[0]}"}} | more
 
     def startup(self, *more):
         """As root, for the user."""

@@ -547,7 +547,7 @@ TEST_CASE("attributes: PM2's attributes without effect warn only when they would
         {"watch", {"src"}, true},
         {"watch", false, false},
         {"watch", nullptr, false},
-        {"cron_restart", "0 0 * * *", true},
+        {"cron_restart", "0 0 * * *", false},
         {"force", true, true},
         {"ignore_watch", json::array(), false},
         {"kill_retry_time", 100, false},

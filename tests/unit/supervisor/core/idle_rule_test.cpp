@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <utility>
@@ -72,6 +73,12 @@ public:
         ++now_figures_.unacknowledged;
         sent_at_ = now_;
     }
+    /// The client's kernel sends its last request once more.
+    void repeat_request()
+    {
+        ++now_figures_.segments_in;
+        acked_at_ = now_;
+    }
     void retransmit(std::uint64_t bytes)
     {
         now_figures_.sent += bytes;
@@ -92,6 +99,8 @@ public:
             look();
         }
     }
+    /// Lets time pass without a look: the machine has other work.
+    void miss(milliseconds time) { now_ += time; }
     /// `turns` requests, each answered after `handling`; the client waits `thinking` before each.
     void talk(int turns, milliseconds handling, milliseconds thinking)
     {
@@ -327,6 +336,28 @@ TEST_CASE("idle rule: a request that comes in the jiffy of the previous answer i
     CHECK(c.idle_after() == -1);
 }
 
+TEST_CASE("idle rule: a request that the client's kernel sends twice is still in flight")
+{
+    // On a busy machine the acknowledgement of a request comes after the client's timer (200 ms).
+    // What it then sends again acknowledges the answer before; that is no sign of a new one.
+    Connection connection;
+    connection.pass(100ms);
+    connection.request();
+    connection.pass(20ms);
+    connection.answer();
+    connection.request(); // within the jiffy of the answer: a tie
+    connection.second_half();
+    connection.pass(204ms);
+    connection.repeat_request();
+    connection.begin();
+    connection.pass(1500ms);
+    CHECK(connection.idle_after() == -1);
+
+    connection.answer();
+    connection.pass(600ms);
+    CHECK(connection.idle_after() >= 0);
+}
+
 TEST_CASE("idle rule: fast turns, request and answer between two looks")
 {
     Connection c;
@@ -365,6 +396,24 @@ TEST_CASE("idle rule: fast turns, request and answer between two looks")
         c.request();
         c.begin();
         c.pass(1s);
+        CHECK(c.idle_after() == -1);
+    }
+}
+
+TEST_CASE("idle rule: the rest of an answer and the next request between two looks")
+{
+    // A threaded server whose threads are many writes the header, and the body when its turn comes.
+    for (const auto& [looked, missed, later] :
+         {std::array{2ms, 0ms, 6ms}, std::array{2ms, 0ms, 0ms}, std::array{8ms, 30ms, 0ms}}) {
+        Connection c;
+        c.talk(3, 20ms, 10ms); // of the last answer the header alone
+        c.pass(looked);
+        c.miss(missed);
+        c.answer(); // the body
+        c.miss(later);
+        c.request();
+        c.begin();
+        c.pass(1900ms);
         CHECK(c.idle_after() == -1);
     }
 }

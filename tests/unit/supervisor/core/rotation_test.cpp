@@ -1,9 +1,9 @@
 #include "supervisor/core/rotation.hpp"
+#include "tests/support/time_zone.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <ctime>
 #include <string>
 #include <utility>
@@ -18,23 +18,6 @@ using Names = std::vector<std::string>;
 namespace {
 
 constexpr std::int64_t kTime = 1'795'346'999'123; // 2026-11-22T11:29:59.123Z
-
-/// The process's time zone, for one test.
-class Zone {
-public:
-    explicit Zone(const char* zone)
-    {
-        ::setenv("TZ", zone, 1);
-        ::tzset();
-    }
-    Zone(const Zone&) = delete;
-    Zone& operator=(const Zone&) = delete;
-    ~Zone()
-    {
-        ::unsetenv("TZ");
-        ::tzset();
-    }
-};
 
 ipc::Rotation every(Calendar calendar)
 {
@@ -144,7 +127,7 @@ TEST_CASE("rotation: the oldest go when there are more than the rule keeps")
 
 TEST_CASE("rotation: periods of the calendar are those of the local time")
 {
-    const Zone zone{"CET-1CEST,M3.5.0,M10.5.0/3"};
+    const tests::Zone zone{"CET-1CEST,M3.5.0,M10.5.0/3"};
     const auto at = [](std::string_view utc) { return stamp_time(utc); };
     const struct {
         const char* name;

@@ -184,6 +184,7 @@ TEST_CASE("state: a text that is no state is refused with a reason")
         {"a pid of a wrong type", with("/workers/0/pid", "7")},
         {"a state of a wrong type", with("/workers/0/state", 7)},
         {"a status of one number", with("/workers/0/last_status", json::array({1}))},
+        {"a time that no integer holds", with("/workers/0/started_at", 1e30)},
         {"sockets of a wrong type", with("/workers/0/sockets", {"a"})},
         {"an app that is not there", with("/workers/0/app", 99)},
         {"a negative app", with("/workers/0/app", -1)},

@@ -145,6 +145,25 @@ TEST_CASE("supervisor: what outlives SIGKILL by five seconds is errored, whateve
     CHECK(m.launcher.plans.size() == 1);
 }
 
+TEST_CASE("supervisor: what ended when we were too busy to hear of it is not taken for unkillable")
+{
+    Machine m;
+    auto spec = app();
+    spec.kill_timeout = 1ms;
+    Worker& worker = m.add(spec);
+    REQUIRE(launched(m, worker));
+    const pid_t pid = worker.pid;
+    m.supervisor.ask(worker, Event::restart_asked, "test");
+    REQUIRE(m.until([&] { return m.system.kills.size() == 2; }));
+    remove_process(m.system, pid);
+    const auto looks = m.system.count("list directory /proc");
+    m.clock.advance(5001ms);
+    REQUIRE(m.until([&] { return m.system.count("list directory /proc") > looks; }));
+    CHECK(worker.life.state == State::stopping);
+    m.launcher.end(pid, {.code = 0, .signal = SIGKILL});
+    CHECK(m.until([&] { return m.launcher.plans.size() == 2; }));
+}
+
 TEST_CASE("supervisor: no worker has two processes, whatever is asked while it ends")
 {
     Machine m;

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace cluster::supervisor;
@@ -42,8 +43,9 @@ struct Machine {
     void has_worker_group(const std::string& path)
     {
         has_group(path, "cpu memory pids");
-        for (const char* file : {"memory.high", "memory.max", "memory.oom.group", "pids.max",
-                                 "cpu.max", "memory.limit_in_bytes", "cpu.cfs_quota_us"})
+        for (const char* file :
+             {"memory.high", "memory.max", "memory.oom.group", "pids.max", "cpu.max",
+              "memory.limit_in_bytes", "memory.soft_limit_in_bytes", "cpu.cfs_quota_us"})
             system.files[path + "/" + file] = "";
     }
     [[nodiscard]] std::string text(const std::string& path) const
@@ -165,11 +167,36 @@ TEST_CASE("cgroups: version 1 has a group for each controller that a limit needs
     CHECK(m.text(cpu + "/w1/cpu.cfs_quota_us") == "25000");
 }
 
+TEST_CASE("cgroups: in version 1 less CPU time is what slows a tree down")
+{
+    Machine m;
+    m.system.files["/proc/self/mountinfo"] = kV1;
+    m.system.files["/proc/self/cgroup"] = "4:memory:/box\n3:pids:/\n2:cpu,cpuacct:/\n";
+    Cgroups cgroups{m.system, kPlace};
+    REQUIRE(cgroups.slows_down());
+    const std::string memory = cgroups.controller("memory_max").base + "/w1";
+    const std::string cpu = cgroups.controller("cpu_max").base + "/w1";
+    m.has_worker_group(memory);
+    m.has_worker_group(cpu);
+    const auto made = cgroups.make("w1", {.memory_high = 4096});
+    REQUIRE(made);
+    CHECK(*made == GroupFolders{memory, cpu});
+    CHECK(m.text(memory + "/memory.soft_limit_in_bytes") == "4096");
+    CHECK(m.text(cpu + "/cpu.cfs_quota_us").empty());
+    // The kernel takes no less than a millisecond.
+    for (const auto& [share, quota] : {std::pair{250, "25000"}, {1, "1000"}, {0, "-1"}}) {
+        m.system.files[cpu + "/cpu.cfs_quota_us"] = "";
+        REQUIRE(cgroups.slow_down(*made, share));
+        CHECK(m.text(cpu + "/cpu.cfs_quota_us") == quota);
+    }
+}
+
 TEST_CASE("cgroups: what nobody enforces is left out")
 {
     ScriptedSystem system;
     Cgroups cgroups{system, {.home = "/h", .daemons = {}}};
     CHECK(cgroups.controller("memory_max").version == 0);
+    CHECK_FALSE(cgroups.slows_down());
     const auto made = cgroups.make("w1", {.memory_max = 1});
     REQUIRE(made);
     CHECK(made->empty());

@@ -9,8 +9,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <set>
+#include <vector>
 
 using namespace cluster::supervisor;
 using namespace cluster::tests;
@@ -421,4 +424,65 @@ TEST_CASE("identity: a user brings along its group, groups and home; a group may
     REQUIRE(group);
     CHECK(group->uid == ::geteuid());
     CHECK(group->groups == std::vector<gid_t>{12345});
+}
+
+TEST_CASE("launcher: more descriptors than low numbers are held free reach the program as well")
+{
+    const Scratch scratch;
+    const UniqueFd named{::open(scratch.file("a", "", 0644).c_str(), O_RDWR | O_CLOEXEC)};
+    LaunchPlan plan = shell("echo up; exec sleep 1000");
+    plan.fds.resize(40, named.get()); // 0, 1 and 2 go before them
+    const Running run{plan};
+    CHECK(run.line() == "up");
+    CHECK(link_of(run.pid(), 42) == scratch.path + "/a");
+    CHECK(open_fds(run.pid()).size() == 43);
+}
+
+TEST_CASE("launcher: what a program got is open here no longer than it was")
+{
+    LinuxLauncher launcher;
+    int ends[2] = {-1, -1};
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    const UniqueFd read{ends[0]};
+    {
+        UniqueFd write{ends[1]};
+        LaunchPlan plan = shell("exit 0");
+        plan.fds = {write.get(), write.get(), write.get()};
+        const auto launched = launcher.launch(plan);
+        REQUIRE(launched);
+        ::waitpid(launched->pid, nullptr, 0);
+    }
+    char byte = 0;
+    CHECK(::read(read.get(), &byte, 1) == 0); // nobody has its other end
+}
+
+TEST_CASE("launcher: a launch does not cost more the more descriptors are open")
+{
+    using Clock = std::chrono::steady_clock;
+    LinuxLauncher launcher; // as a daemon has it: from the beginning
+    const auto quickest = [&] {
+        auto least = Clock::duration::max();
+        for (int i = 0; i < 30; ++i) {
+            const auto begin = Clock::now();
+            const auto launched = launcher.launch(shell("exit 0"));
+            least = std::min(least, Clock::now() - begin);
+            REQUIRE(launched);
+            ::waitpid(launched->pid, nullptr, 0);
+        }
+        return least;
+    };
+    const auto with_few = quickest();
+    rlimit limit{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const rlimit raised{limit.rlim_max, limit.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &raised) == 0);
+    const UniqueFd any{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    std::vector<UniqueFd> many;
+    for (rlim_t i = 0; i < std::min<rlim_t>(limit.rlim_max - 100, 15'000); ++i)
+        many.emplace_back(::fcntl(any.get(), F_DUPFD_CLOEXEC, 50));
+    REQUIRE(many.back());
+    const auto with_many = quickest();
+    CHECK(with_many < 3 * with_few); // a copy of all of them: seven times
+    many.clear();
+    ::setrlimit(RLIMIT_NOFILE, &limit);
 }

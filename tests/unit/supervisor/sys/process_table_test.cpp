@@ -40,7 +40,7 @@ Pids tree(ScriptedSystem& system, const TreeRoot& root = kRoot, const Pids& know
 {
     Pids pids;
     for (const ProcessStat& process :
-         tree_of(system, read_process_table(system), root, kReapers, known))
+         ProcessForest(system, read_process_table(system), kReapers, known).tree_of(root))
         pids.push_back(process.pid);
     return pids;
 }
@@ -187,6 +187,41 @@ TEST_CASE("tree_of: an orphan in the middle of an exec is asked again when that 
     system.files["/proc/300/stat"] = stat_text({.pid = 300, .parent = kGuardian});
     CHECK(tree(system) == Pids{100}); // really without an environment: asked once
     CHECK(system.count("read /proc/300/environ") == 4);
+}
+
+TEST_CASE("tree_of: many trees of one moment, and an orphan's environment is read once for all")
+{
+    ScriptedSystem system = machine();
+    Pids known;
+    for (pid_t pid = 1000; pid < 1100; ++pid) {
+        add_process(system, {.pid = pid, .parent = kManager, .group = pid, .session = pid});
+        add_process(system, {.pid = pid + 1000, .parent = pid, .start_time = 1001});
+        known.push_back(pid);
+    }
+    add_process(system, {.pid = 3000, .parent = kGuardian, .start_time = 1002});
+    set_environment(system, 3000, "unique_id=w1050\0"s);
+    const ProcessForest forest{system, read_process_table(system), kReapers, known};
+    for (const pid_t pid : known) {
+        Pids pids;
+        for (const ProcessStat& process : forest.tree_of(
+                 {.pid = pid, .start_time = 1000, .marker = "unique_id=w" + std::to_string(pid)}))
+            pids.push_back(process.pid);
+        CHECK(pids == (pid == 1050 ? Pids{2050, 3000, 1050} : Pids{pid + 1000, pid}));
+    }
+    CHECK(system.count("read /proc/3000/environ") == 1);
+}
+
+TEST_CASE("PidSet: holds each pid once, whatever the order")
+{
+    PidSet pids{30, 10, 20};
+    pids.insert(20);
+    pids.erase(20);
+    pids.erase(99);
+    pids.insert(5);
+    CHECK(pids.contains(5));
+    CHECK(pids.contains(10));
+    CHECK_FALSE(pids.contains(20));
+    CHECK(pids.contains(30));
 }
 
 TEST_CASE("tree_of: the pid of a dead worker that was given to a stranger means nothing")

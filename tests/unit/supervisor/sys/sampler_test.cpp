@@ -66,6 +66,19 @@ TEST_CASE("sampler: a second look at once costs nothing and says the same")
     CHECK(system.count("read /proc/uptime") == 2); // another worker's first sample is its own
 }
 
+TEST_CASE("sampler: figures of thousands may be a millisecond older for each of them")
+{
+    ScriptedSystem system = machine(100, 150);
+    Sampler sampler{system};
+    for (int id = 0; id < 2000; ++id)
+        sampler.sample(id, 100, 1000, 5s);
+    const auto calls = system.calls.size();
+    sampler.sample(0, 100, 1000, 5s + 1999ms);
+    CHECK(system.calls.size() == calls);
+    sampler.sample(0, 100, 1000, 5s + 2000ms);
+    CHECK(system.calls.size() > calls);
+}
+
 TEST_CASE("sampler: a child that has ended does not make the CPU negative")
 {
     ScriptedSystem system = machine(100, 150);

@@ -56,7 +56,7 @@ struct Worker {
     {
         Pids found;
         for (const ProcessStat& process :
-             tree_of(system, read_process_table(system), root, {::getpid()}))
+             ProcessForest(system, read_process_table(system), {::getpid()}).tree_of(root))
             found.push_back(process.pid);
         return found;
     }

@@ -1,11 +1,11 @@
-#include "supervisor/core/exposition.hpp"
+#include "ipc/wire/exposition.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <limits>
 
-using namespace cluster::supervisor;
+using namespace cluster::ipc;
 
 namespace {
 
@@ -53,4 +53,23 @@ TEST_CASE("exposition: numbers that are none")
     to.sample(Labels{}, 1795349425.55);
     CHECK(out.ends_with("x_ends_total +Inf\nx_ends_total -Inf\nx_ends_total NaN\n"
                         "x_ends_total 1795349425.55\n"));
+}
+
+TEST_CASE("exposition: a histogram's buckets hold all below their bound")
+{
+    constexpr Metric kWaits{"x_wait_seconds", MetricType::histogram, "Waits."};
+    constexpr double kBounds[] = {0.0005, 1};
+    constexpr std::uint64_t kCounts[] = {1, 2, 4};
+    std::string out;
+    Exposition to{out};
+    to.begin(kWaits);
+    to.histogram(Labels{{"app", "a"}}, kBounds, kCounts, 9.25);
+    to.histogram(Labels{}, {}, std::span{kCounts}.first(1), 0);
+    CHECK(out == "# HELP x_wait_seconds Waits.\n# TYPE x_wait_seconds histogram\n"
+                 "x_wait_seconds_bucket{app=\"a\",le=\"0.0005\"} 1\n"
+                 "x_wait_seconds_bucket{app=\"a\",le=\"1\"} 3\n"
+                 "x_wait_seconds_bucket{app=\"a\",le=\"+Inf\"} 7\n"
+                 "x_wait_seconds_sum{app=\"a\"} 9.25\nx_wait_seconds_count{app=\"a\"} 7\n"
+                 "x_wait_seconds_bucket{le=\"+Inf\"} 1\n"
+                 "x_wait_seconds_sum 0\nx_wait_seconds_count 1\n");
 }
