@@ -124,6 +124,11 @@ ipc::Result<ListenSockets> Supervisor::next_generation(const App& app)
         sockets.push_back(std::move(*next));
         recorder_->listeners();
     }
+    // What could not leave before may be able to now. Who finds the group half done has to know
+    // who has joined.
+    around_.keeper.flush();
+    recorder_->flush();
+    tidy_listeners();
     return sockets;
 }
 

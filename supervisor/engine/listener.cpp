@@ -6,6 +6,14 @@
 #include <utility>
 
 namespace cluster::supervisor {
+namespace {
+
+bool is_unused(const std::shared_ptr<ListenSocket>& socket)
+{
+    return socket.use_count() == 1;
+}
+
+} // namespace
 
 Listener::Listener(ipc::ListenAddress address, Keeper& keeper, ipc::UniqueFd first)
     : address_{std::move(address)}, keeper_{keeper}
@@ -35,14 +43,14 @@ std::shared_ptr<ListenSocket> Listener::current() const
 
 ipc::Result<std::shared_ptr<ListenSocket>> Listener::own()
 {
-    const auto unused =
-        std::ranges::find_if(sockets_, [](const auto& s) { return s.use_count() == 1; });
+    const auto unused = std::ranges::find_if(sockets_, is_unused);
     if (unused != sockets_.end()) return *unused;
     return add();
 }
 
 ipc::Result<std::shared_ptr<ListenSocket>> Listener::add()
 {
+    if (!is_unix()) (void)steer(); // who joins is not among those chosen
     auto joined = join_listener(address_, sockets_.front()->fd.get());
     if (!joined) return std::unexpected(joined.error());
     return sockets_.emplace_back(
@@ -71,7 +79,11 @@ ipc::Result<void> Listener::set_live(ListenSocket& socket, bool live)
 
 ipc::Result<void> Listener::steer()
 {
-    if (sockets_.size() < 2) return {};
+    if (sockets_.size() < 2) {
+        // Where there was a group, the number of its last choice would be that of who joins next.
+        if (!is_unix()) (void)supervisor::steer(sockets_.front()->fd.get(), {0});
+        return {};
+    }
     // What was added last goes live, no other can.
     if (is_unix()) return sockets_.back()->live ? take_path(address_) : ipc::Result<void>{};
     std::vector<std::size_t> live;
@@ -83,23 +95,42 @@ ipc::Result<void> Listener::steer()
 
 bool Listener::tidy()
 {
-    const auto count = sockets_.size();
-    for (std::size_t at = 0; at < sockets_.size() && sockets_.size() > 1;) {
-        const bool other_live = std::ranges::any_of(
-            sockets_, [&](const auto& s) { return s != sockets_[at] && s->live; });
-        if (sockets_[at].use_count() > 1 || !other_live) {
+    if (is_unix()) return tidy_path();
+    for (const auto& socket : sockets_)
+        if (is_unused(socket) && other_live(*socket)) socket->live = false;
+    std::vector<GroupMember> members;
+    for (const auto& socket : sockets_)
+        members.push_back({.socket = socket->fd.get(),
+                           .live = socket->live,
+                           .leaving = is_unused(socket) && other_live(*socket)});
+    if (std::ranges::none_of(members, &GroupMember::leaving)) return false;
+    std::vector<std::shared_ptr<ListenSocket>> left;
+    for (const std::size_t at : leave_group(members))
+        left.push_back(sockets_[at]);
+    const bool any_gone = left.size() < sockets_.size();
+    sockets_ = std::move(left);
+    return any_gone;
+}
+
+bool Listener::tidy_path()
+{
+    const std::size_t count = sockets_.size();
+    for (std::size_t at = 0; at < sockets_.size();) {
+        if (!is_unused(sockets_[at]) || !other_live(*sockets_[at])) {
             ++at;
             continue;
         }
-        if (is_unix() && at + 1 == sockets_.size() && !sockets_[at]->live) drop_path(address_);
+        if (at + 1 == sockets_.size() && !sockets_[at]->live) drop_path(address_);
         shut_listener(sockets_[at]->fd.get());
-        sockets_[at] = sockets_.back(); // as erase_from_group does
-        sockets_.pop_back();
+        sockets_.erase(sockets_.begin() + static_cast<std::ptrdiff_t>(at));
     }
-    if (sockets_.size() == count) return false;
-    // A choice made by number means somebody else now.
-    if (!is_unix()) (void)steer();
-    return true;
+    return sockets_.size() != count;
+}
+
+bool Listener::other_live(const ListenSocket& socket) const
+{
+    return std::ranges::any_of(
+        sockets_, [&](const auto& other) { return other.get() != &socket && other->live; });
 }
 
 } // namespace cluster::supervisor

@@ -56,12 +56,16 @@ public:
     /// From now on it is known as the only one that is live, and `steer` makes it so. False: it
     /// was.
     bool choose_only(ListenSocket& socket);
-    /// Closes what nobody else holds, except the last one. True when there was any.
+    /// Closes what nobody else holds, except the last one, and except one that would take the only
+    /// live one's number along (see leave_group). True when there was any.
     bool tidy();
     /// Tells the kernel once more who is live.
     ipc::Result<void> steer();
 
 private:
+    bool tidy_path();
+    [[nodiscard]] bool other_live(const ListenSocket& socket) const;
+
     ipc::ListenAddress address_;
     Keeper& keeper_;
     std::vector<std::shared_ptr<ListenSocket>> sockets_; ///< in the kernel's order

@@ -130,21 +130,30 @@ NodeHandle::NodeHandle(Keeper* keeper, NodeAddress where, ipc::UniqueFd opened, 
 NodeHandle::~NodeHandle()
 {
     if (address.type == NodeAddressType::path) remove_path(address.text, owner);
-    if (!group) return;
-    group->forget(*this);
-    group->close(*this);
+    if (group) group->drop(*this);
 }
 
-void NodeGroup::forget(const NodeHandle& handle)
+std::vector<NodeHandle*> NodeGroup::close(const std::function<bool(const NodeHandle&)>& which)
+{
+    std::vector<GroupMember> members;
+    for (const NodeHandle* handle : handles_)
+        members.push_back(
+            {.socket = handle->socket.get(), .live = handle->live, .leaving = which(*handle)});
+    std::vector<NodeHandle*> left;
+    for (const std::size_t at : leave_group(members))
+        left.push_back(handles_[at]);
+    std::vector<NodeHandle*> gone = std::exchange(handles_, std::move(left));
+    std::erase_if(gone, [&](NodeHandle* it) { return std::ranges::count(handles_, it) > 0; });
+    return gone;
+}
+
+/// It is closed in any case, and whoever is last of the group takes its place.
+void NodeGroup::drop(NodeHandle& handle)
 {
     const auto found = std::ranges::find(handles_, &handle);
     if (found == handles_.end()) return;
-    *found = handles_.back(); // as the kernel fills the gap
+    *found = handles_.back();
     handles_.pop_back();
-}
-
-void NodeGroup::close(NodeHandle& handle)
-{
     shut_listener(handle.socket.get()); // for whoever holds it still
     steer();
 }
@@ -206,8 +215,12 @@ ipc::Result<std::shared_ptr<NodeHandles>> NodeHandles::restore(boost::asio::io_c
         std::map<std::uint64_t, ipc::UniqueFd> sockets;
         for (const KnownHandle& was : group.handles)
             sockets[was.inode] = kept.take(was.inode);
-        erase_from_group(group.handles,
-                         [&](const KnownHandle& was) { return !sockets[was.inode]; });
+        // The first one may be for a worker that has not called listen yet.
+        const bool shared = group.group && group.handles.size() > 1;
+        erase_from_group(group.handles, [&](const KnownHandle& was) {
+            const ipc::UniqueFd& socket = sockets[was.inode];
+            return !socket || (shared && !accepts(socket.get()));
+        });
         for (KnownHandle& was : group.handles) {
             ipc::UniqueFd socket = std::move(sockets[was.inode]);
             const auto& handle = table->handles_.emplace_back(
@@ -265,10 +278,10 @@ NodeHandles::get(const NodeQuery& query, const NodeOpener& opener,
     if (known != handles_.end()) return *known;
 
     if (handles_.size() >= kMaxHandles) return std::unexpected(EMFILE);
-    const auto older = of_older(query.address);
+    auto older = of_older(query.address);
     auto socket = older ? or_errno(join_socket(older->socket.get())) : open(query.address, opener);
     if (!socket) return std::unexpected(socket.error());
-    const auto handle = handles_.emplace_back(
+    const std::shared_ptr<NodeHandle> handle = handles_.emplace_back(
         std::make_shared<NodeHandle>(&keeper_, query.address, std::move(*socket),
                                      older ? older->data : query.data, opener.owner));
     handle->generation = opener.generation;
@@ -278,6 +291,8 @@ NodeHandles::get(const NodeQuery& query, const NodeOpener& opener,
     if (handle->group) handle->group->add(*handle);
     keeper_.flush();
     changed();
+    const bool joined = std::exchange(older, nullptr) != nullptr;
+    if (joined) drop_others(); // what could not leave before may be able to now
     return handle;
 }
 
@@ -316,19 +331,31 @@ void NodeHandles::drop_others()
     });
 }
 
-/// Written down as gone before they are: whoever finds one that is not written down closes it too.
 void NodeHandles::drop_unused(const std::function<bool(const NodeHandle&)>& which)
 {
+    std::set<const NodeHandle*> unused;
+    std::set<std::shared_ptr<NodeGroup>> groups;
+    for (const auto& handle : handles_) {
+        if (handle.use_count() > 1 || !which(*handle)) continue;
+        unused.insert(handle.get());
+        if (handle->group) groups.insert(handle->group);
+    }
+    if (unused.empty()) return;
+    const auto is_unused = [&](const NodeHandle& handle) { return unused.contains(&handle); };
+    std::set<const NodeHandle*> closed;
+    for (const auto& group : groups)
+        for (NodeHandle* handle : group->close(is_unused)) {
+            handle->group.reset();
+            closed.insert(handle);
+        }
+    // Without a group: written down as gone before it is. Whoever finds one that is not written
+    // down closes it, too.
     std::vector<std::shared_ptr<NodeHandle>> gone;
     for (auto& handle : handles_)
-        if (handle.use_count() == 1 && which(*handle)) gone.push_back(std::move(handle));
-    if (gone.empty()) return;
+        if (closed.contains(handle.get()) || (is_unused(*handle) && !handle->group))
+            gone.push_back(std::move(handle));
     std::erase(handles_, nullptr);
-    for (const auto& handle : gone)
-        if (handle->group) handle->group->forget(*handle);
-    changed();
-    for (const auto& handle : gone)
-        if (const auto group = std::exchange(handle->group, nullptr)) group->close(*handle);
+    if (!gone.empty()) changed();
 }
 
 std::expected<std::shared_ptr<NodeHandle>, int> NodeHandles::get_declared(const NodeQuery& query,

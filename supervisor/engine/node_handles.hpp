@@ -54,9 +54,9 @@ public:
     explicit NodeGroup(bool shared = false) : shared_{shared} {}
 
     void add(NodeHandle& handle) { handles_.push_back(&handle); }
-    /// From now on it is known as gone; `close` makes it so.
-    void forget(const NodeHandle& handle);
-    void close(NodeHandle& handle);
+    /// Closes them, except one that has to stay for now (see leave_group). Returns those closed.
+    std::vector<NodeHandle*> close(const std::function<bool(const NodeHandle&)>& which);
+    void drop(NodeHandle& handle);
     /// Those of the generation are live from now on, if it has any, and no others are; `steer`
     /// makes it so.
     void set_live(unsigned generation);

@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string_view>
 
@@ -311,6 +312,45 @@ ipc::Result<void> steer(int member, const std::vector<std::size_t>& indices)
     if (::setsockopt(member, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0)
         return ipc::fail(errno, "choose who gets connections");
     return {};
+}
+
+std::vector<std::size_t> leave_group(const std::vector<GroupMember>& members)
+{
+    std::vector<std::size_t> order(members.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const auto live_places = [&] {
+        std::vector<std::size_t> places;
+        for (std::size_t at = 0; at < order.size(); ++at)
+            if (members[order[at]].live && !members[order[at]].leaving) places.push_back(at);
+        return places;
+    };
+    // Errors: there is no group yet, or what it was told last goes on.
+    const auto choose = [&](const std::vector<std::size_t>& places) {
+        if (!places.empty()) (void)steer(members[order[places.front()]].socket, places);
+    };
+    choose(live_places());
+    for (std::size_t at = 0; at < order.size();) {
+        if (!members[order[at]].leaving) {
+            ++at;
+            continue;
+        }
+        std::vector<std::size_t> live = live_places();
+        const std::size_t last = order.size() - 1;
+        // Of two, one is left, and any number means that one.
+        if (order.size() > 2 && at != last && !live.empty() && live.back() == last) {
+            live.pop_back();
+            if (live.empty()) {
+                ++at;
+                continue;
+            }
+            choose(live);
+        }
+        shut_listener(members[order[at]].socket);
+        order[at] = order.back();
+        order.pop_back();
+    }
+    choose(live_places());
+    return order;
 }
 
 bool accepts(int socket)

@@ -40,6 +40,20 @@ void drop_path(const ipc::ListenAddress& address);
 /// one. `member` is any socket of the group. A group that never had a second member needs none.
 ipc::Result<void> steer(int member, const std::vector<std::size_t>& indices);
 
+/// One of a group, in the kernel's order.
+struct GroupMember {
+    int socket = -1;
+    bool live = false;    ///< connections are steered to it
+    bool leaving = false; ///< nobody has it any more
+};
+
+/// Closes those that are leaving, and tells who is left, by their places in `members`, in the
+/// kernel's order. At each step every new connection goes to one that is live and stays, also for
+/// whoever finds the group half done: the kernel fills a gap with the last member, whose number
+/// then means nobody, and of a number that means nobody it makes any member. So one that cannot go
+/// without moving the only live one among others stays for now; it can once another has joined.
+std::vector<std::size_t> leave_group(const std::vector<GroupMember>& members);
+
 /// Takes those that are `gone` out of the list of a group: the last member gets the place of one
 /// that leaves, as in the kernel (net/core/sock_reuseport.c). Of several that have left without our
 /// doing nobody knows in which order; the first of the list is taken for the first.
