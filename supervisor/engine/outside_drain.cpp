@@ -114,7 +114,7 @@ void OutsideDrain::remember_listeners()
             families_.push_back(listener.family);
     if (families_.empty()) families_ = {AF_INET, AF_INET6}; // all listeners are closed already
     if (!job_.still_accepts) return;
-    for (const TcpSocket& half_open : list({TcpState::syn_recv}))
+    for (const TcpSocket& half_open : list({TcpState::syn_recv}).value_or(Sockets{}))
         handshakes_.insert(cookie_of(half_open));
 }
 
@@ -154,12 +154,14 @@ std::vector<pid_t> OutsideDrain::live_processes()
     return live_tree(system_, job_.root);
 }
 
-std::vector<TcpSocket> OutsideDrain::list(std::initializer_list<TcpState> states)
+/// Nothing: the kernel did not tell, and is to be asked again.
+std::optional<OutsideDrain::Sockets> OutsideDrain::list(std::initializer_list<TcpState> states)
 {
-    std::vector<TcpSocket> all;
+    Sockets all;
     for (const int family : families_) {
         const auto found = diag_->list(family, states, ports_);
-        if (found) all.insert(all.end(), found->begin(), found->end());
+        if (!found) return std::nullopt;
+        all.insert(all.end(), found->begin(), found->end());
     }
     return all;
 }
@@ -185,26 +187,28 @@ void OutsideDrain::scan(milliseconds now)
 
     bool all_sorted = sorted_.size() == held.size();
     if (!all_sorted && now >= next_list_) {
-        add_connections(held);
+        all_sorted = add_connections(held);
         next_list_ = now + kListEvery;
-        all_sorted = true;
     }
     if (all_sorted) certain_at_ = now;
     const milliseconds pause = connections_.empty() ? kEmptyScanEvery : kScanEvery;
     next_scan_ = now + at_least(pause, kScanPerSocket, held.size());
 }
 
-void OutsideDrain::add_connections(const std::map<std::uint64_t, HeldSocket>& held)
+/// False: it is not known which of them are connections.
+bool OutsideDrain::add_connections(const std::map<std::uint64_t, HeldSocket>& held)
 {
-    std::vector<TcpSocket> open;
+    std::optional<Sockets> open{std::in_place};
     if (!ports_.empty()) open = list({TcpState::established, TcpState::close_wait});
-    for (const TcpSocket& socket : open) {
+    if (!open) return false;
+    for (const TcpSocket& socket : *open) {
         const auto holder = held.find(socket.inode);
         if (holder == held.end() || sorted_.contains(socket.inode)) continue;
         connections_.push_back({.socket = socket, .held = holder->second, .history = {}});
     }
     for (const auto& [inode, socket] : held)
         sorted_.insert(inode);
+    return true;
 }
 
 /// Looks at the connections, and closes the ones that are idle.
@@ -260,10 +264,17 @@ bool OutsideDrain::is_over(milliseconds now)
 {
     if (!connections_.empty() || handshakes_open(now) || count_waiting() > 0) {
         empty_since_.reset();
+        last_question_ = false;
         return false;
     }
     if (!empty_since_) empty_since_ = now;
-    return certain_at_ && *certain_at_ - *empty_since_ >= kEmptyFor;
+    if (!certain_at_ || *certain_at_ - *empty_since_ < kEmptyFor) return false;
+    if (std::exchange(last_question_, true)) return true;
+    // Who overlooks one cuts it: all that the worker holds is sorted once more.
+    sorted_.clear();
+    certain_at_.reset();
+    next_scan_ = next_list_ = milliseconds{0};
+    return false;
 }
 
 /// Whether a client that began to connect before the drain has not got through yet.
@@ -276,8 +287,10 @@ bool OutsideDrain::handshakes_open(milliseconds now)
     }
     if (now < next_list_) return true;
     next_list_ = now + kListEvery;
+    const auto half_opens = list({TcpState::syn_recv});
+    if (!half_opens) return true;
     std::set<std::uint64_t> left;
-    for (const TcpSocket& half_open : list({TcpState::syn_recv}))
+    for (const TcpSocket& half_open : *half_opens)
         if (handshakes_.contains(cookie_of(half_open))) left.insert(cookie_of(half_open));
     handshakes_ = std::move(left);
     return !handshakes_.empty();
@@ -286,8 +299,10 @@ bool OutsideDrain::handshakes_open(milliseconds now)
 int OutsideDrain::count_waiting()
 {
     if (job_.listening.empty()) return 0;
+    const auto listeners = list({TcpState::listen});
+    if (!listeners) return 1; // perhaps
     int waiting = 0;
-    for (const TcpSocket& listener : list({TcpState::listen}))
+    for (const TcpSocket& listener : *listeners)
         if (contains(job_.listening, listener.inode))
             waiting += static_cast<int>(listener.figures.receive_queue);
     return waiting;

@@ -88,6 +88,7 @@ public:
 
 private:
     using milliseconds = std::chrono::milliseconds;
+    using Sockets = std::vector<TcpSocket>;
     struct Connection {
         TcpSocket socket;
         HeldSocket held;
@@ -98,7 +99,7 @@ private:
     void arm(milliseconds after);
     void pass();
     void scan(milliseconds now);
-    void add_connections(const std::map<std::uint64_t, HeldSocket>& held);
+    bool add_connections(const std::map<std::uint64_t, HeldSocket>& held);
     void look(milliseconds now);
     bool close(Connection& connection);
     bool is_over(milliseconds now);
@@ -106,7 +107,7 @@ private:
     int count_waiting();
     [[nodiscard]] milliseconds next_pass() const;
     std::vector<pid_t> live_processes();
-    std::vector<TcpSocket> list(std::initializer_list<TcpState> states);
+    std::optional<Sockets> list(std::initializer_list<TcpState> states);
     void finish(DrainEnd end);
 
     ipc::System& system_;
@@ -135,6 +136,7 @@ private:
     milliseconds next_rotation_{0};
     std::optional<milliseconds> empty_since_;
     std::optional<milliseconds> certain_at_; ///< when every held socket was last sorted
+    bool last_question_ = false;             ///< it is empty, and asked for once more
     int closed_ = 0;
 };
 
