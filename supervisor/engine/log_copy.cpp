@@ -17,12 +17,16 @@ constexpr std::size_t kTextBytes = 256UL << 10U;
 
 } // namespace
 
-/// Before the first stream is there whose batches are copied: the row that is written down for its
-/// worker names the stage, too.
-void LogPump::need_stage(const LogPlan& plan)
+/// Before the first stream is there that needs it: the row that is written down for its worker
+/// names the stage, too.
+void LogPump::need_stage(const LogPlan& plan, const std::vector<LogStream::Target>& targets)
 {
     const bool copied = !plan.style.plain() || !plan.combined.empty();
-    if (stage_ || (!copied && plan.on_full != ipc::LogOnFull::spill)) return;
+    const bool shares = std::ranges::any_of(targets, [](const LogStream::Target& target) {
+        return target.sink->streams > 0 && target.sink->regular();
+    });
+    const bool needed = copied || shares || plan.on_full == ipc::LogOnFull::spill;
+    if (stage_ || !needed) return;
     auto made = LogStage::make(system_, keeper_);
     if (made)
         stage_ = std::move(*made);
@@ -51,6 +55,7 @@ void LogPump::settle_stage()
             if (const auto sink = known.lock()) sink->cut_back(file);
     const auto stream = std::ranges::find(streams_, left.stream, &LogStream::inode);
     if (left.bytes > 0 && stream != streams_.end()) take_rest(**stream, left.bytes);
+    if (const auto last = stage_->spliced()) know_writer(*last);
     stage_->idle();
     stage_->empty_pipe();
     for (LogStream* one : streams_)
@@ -58,6 +63,20 @@ void LogPump::settle_stage()
             if (target.sink->writer == one && target.sink->regular())
                 if (const auto place = target.sink->place())
                     target.sink->open_line = target.sink->ends_in_mid_line(place->size);
+}
+
+/// Of the last line in a file of several streams.
+void LogPump::know_writer(const LogStage::Spliced& last)
+{
+    const auto stream = std::ranges::find(streams_, last.stream, &LogStream::inode);
+    if (stream == streams_.end() || !(*stream)->sink().regular()) return;
+    LogSink& sink = (*stream)->sink();
+    const auto now = sink.place();
+    if (!now || !now->same_file(last.before) || now->size <= last.before.size) return;
+    const std::uint64_t moved = now->size - last.before.size;
+    if (moved > last.bytes) return; // somebody else has written behind it
+    sink.writer = *stream;
+    if (moved < last.bytes && sink.ends_in_mid_line(now->size)) sink.holder = *stream;
 }
 
 LogPump::Batch LogPump::copy(LogStream& stream, bool finish)

@@ -118,7 +118,7 @@ Result<std::unique_ptr<LogStream>> LogPump::open(int worker, StreamKind kind, Lo
     auto both =
         system_.open("/proc/self/fd/" + std::to_string(ends->read.get()), O_RDWR | O_NONBLOCK);
     if (!both) return std::unexpected(both.error());
-    need_stage(plan);
+    need_stage(plan, *targets);
     std::unique_ptr<LogStream> stream{
         new LogStream(*this, worker, kind, std::move(plan), std::move(*both), std::move(*targets))};
     watch(*stream);
@@ -130,7 +130,7 @@ Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind, L
 {
     auto targets = open_targets(plan);
     if (!targets) return std::unexpected(targets.error());
-    need_stage(plan);
+    need_stage(plan, *targets);
     std::unique_ptr<LogStream> stream{
         new LogStream(*this, worker, kind, std::move(plan), std::move(pipe), std::move(*targets))};
     for (const LogStream::Target& target : stream->targets_) {
@@ -392,6 +392,7 @@ Result<std::size_t> LogPump::splice_to(LogStream& stream, std::size_t limit)
     }
     const std::size_t most = std::min(limit, sink.room(place->size));
     if (most == 0) return ipc::fail(ENOSPC, "spill " + sink.path());
+    if (shared && stage_ && sink.regular()) stage_->splicing(stream.inode(), *place, most);
     auto at = static_cast<off_t>(place->size);
     const auto size = system_.splice(stream.fd(), sink.fd(), &at, most);
     if (!size) return size;

@@ -248,7 +248,8 @@ private:
         bool stays = true;                ///< in the pipe
         Moved otherwise = Moved::nothing; ///< why there are none
     };
-    void need_stage(const LogPlan& plan);
+    void need_stage(const LogPlan& plan, const std::vector<LogStream::Target>& targets);
+    void know_writer(const LogStage::Spliced& last);
     Batch copy(LogStream& stream, bool finish);
     [[nodiscard]] static bool has_regular_file(const LogStream& stream);
     Front look(LogStream& stream, bool finish);
@@ -290,8 +291,9 @@ private:
     bool forced_ = false; ///< the gate is not asked
     bool parked_ = false; ///< the gate was shut: nothing is scheduled until `wake`
     ipc::Pipe peek_;      ///< made when a shared sink first needs to look without consuming
-    std::unique_ptr<char[]> buffer_;  ///< kPipeBytes, made when first needed
-    std::unique_ptr<LogStage> stage_; ///< made for the first stream that is copied or spills
+    std::unique_ptr<char[]> buffer_; ///< kPipeBytes, made when first needed
+    /// Made for the first stream that is copied, spills or shares its file.
+    std::unique_ptr<LogStage> stage_;
     bool stage_lost_ = false; ///< a batch of the daemon before us may be written in part, or again
     std::string text_;        ///< formed lines of one batch, behind room for a newline and a head
     std::string head_;        ///< of these lines

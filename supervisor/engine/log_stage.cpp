@@ -27,7 +27,8 @@ enum Phase : std::uint32_t {
     writing_phase,
     consuming_phase,
     returning_phase,
-    returned_phase
+    returned_phase,
+    splicing_phase
 };
 
 } // namespace
@@ -106,6 +107,22 @@ void LogStage::consuming(std::uint64_t stream, std::size_t bytes)
     record().stream = stream;
     record().bytes = bytes;
     record().phase = consuming_phase;
+}
+
+void LogStage::splicing(std::uint64_t stream, const FilePlace& place, std::size_t bytes)
+{
+    record().phase = idle_phase; // what stands there may be another batch's
+    record().files[0] = place;
+    record().stream = stream;
+    record().bytes = bytes;
+    record().phase = splicing_phase;
+}
+
+std::optional<LogStage::Spliced> LogStage::spliced() const
+{
+    const Record& was = record();
+    if (was.phase != splicing_phase) return std::nullopt;
+    return Spliced{.stream = was.stream, .before = was.files[0], .bytes = was.bytes};
 }
 
 void LogStage::idle()

@@ -8,6 +8,8 @@
 //   consuming  the files have it all: a successor takes the rest of it out of the pipe
 //   returning  a spill file is being copied behind its log: a successor cuts the log back
 //   returned   the log has it all: a successor empties the spill file
+//   splicing   nothing can be lost or doubled: of a line that a batch has left open in a file of
+//              several streams, a successor knows whose it is, and that nobody else may go on
 //
 // Taking is splicing into a pipe of our own, which a successor gets too and whose content tells how
 // much was taken. One stage is enough: there is one batch at a time.
@@ -20,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -55,6 +58,9 @@ public:
     /// The next `bytes` bytes of that worker's pipe.
     void consuming(std::uint64_t stream, std::size_t bytes);
     void idle();
+    /// Beside that order, before each batch that splice(2) moves into a file of several streams: at
+    /// most `bytes` of that worker's pipe go behind `place`.
+    void splicing(std::uint64_t stream, const FilePlace& place, std::size_t bytes);
     /// Throws away what was taken.
     void empty_pipe();
 
@@ -70,6 +76,13 @@ public:
     /// To be followed by what it asks for, with the bytes spliced into our pipe, `idle` and
     /// `empty_pipe`: a daemon that is killed in the middle of that leaves the same again.
     [[nodiscard]] Leftover leftover() const;
+    /// The batch that it has moved last.
+    struct Spliced {
+        std::uint64_t stream = 0; ///< inode of a worker's pipe
+        FilePlace before;
+        std::uint64_t bytes = 0; ///< at most
+    };
+    [[nodiscard]] std::optional<Spliced> spliced() const;
 
 private:
     struct Record;

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -218,6 +219,55 @@ TEST_CASE("log pump: of a batch that was written and taken in part, a successor 
     after.settle_stage();
     after.drain(**stream);
     CHECK(content(plan.path) == "date: one\ndate: two\n");
+}
+
+TEST_CASE(
+    "log pump: a line in a shared file that was written in part is finished by its own stream")
+{
+    for (const bool all_written : {false, true}) {
+        CAPTURE(all_written); // a line without an end, that has waited long enough
+        Pumping p;
+        const std::string file = p.path("out.log");
+        const auto one = p.open(file, 0);
+        const auto two = p.open(file, 1);
+        const auto end_one = worker_end(*one);
+        const auto end_two = worker_end(*two);
+        say(end_one, "first\n");
+        REQUIRE(p.file_becomes(file, "first\n"));
+
+        // As a daemon leaves it that is killed in the midst of splice(2).
+        const std::uint64_t stage = p.pump.stage_inode();
+        REQUIRE(stage != 0);
+        KeptFds kept = p.keeper.hand_over();
+        {
+            KeptFds twin = p.keeper.hand_over();
+            tests::FakeKeeper nobody;
+            auto dying = LogStage::adopt(p.system, nobody, twin.take(stage), twin);
+            REQUIRE(dying);
+            const auto log = p.system.open(file, O_WRONLY, 0);
+            REQUIRE(log);
+            const auto about = p.system.fstat(log->get());
+            REQUIRE(about);
+            say(end_one, "begin");
+            (*dying)->splicing(one->inode(), place_of(*about), all_written ? 5 : 12);
+            off_t at = about->st_size;
+            REQUIRE(p.system.splice(one->fd(), log->get(), &at, 5) == 5);
+        }
+        say(end_one, all_written ? ", end\n" : " to end\n");
+        say(end_two, "another\n");
+
+        LogPump after{p.loop, p.system, p.keeper, p.clock, [](const std::string&) {}};
+        REQUIRE(after.adopt_stage(stage, kept));
+        auto first = after.adopt(0, StreamKind::out, {.path = file}, kept.take(one->inode()));
+        auto second = after.adopt(1, StreamKind::out, {.path = file}, kept.take(two->inode()));
+        REQUIRE(first);
+        REQUIRE(second);
+        after.settle_stage();
+        if (all_written) after.drain(**first);
+        const std::string line = all_written ? "begin, end\n" : "begin to end\n";
+        p.file_becomes(file, "first\n" + line + "another\n");
+        CHECK(content(file) == "first\n" + line + "another\n");
+    }
 }
 
 TEST_CASE("log pump: a worker that is removed while it is blocked loses what does not fit")
