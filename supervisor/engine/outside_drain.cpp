@@ -49,11 +49,14 @@ ConnectionSample sample_of(const TcpFigures& figures)
             .ack_ago = figures.ack_ago};
 }
 
+/// A connection may be accepted a moment before the kernel calls it established.
+constexpr auto kOpenStates = {TcpState::established, TcpState::close_wait, TcpState::syn_recv};
+
 /// Whether the worker may have something to do on it. When the client has closed its side, it may
 /// still wait for an answer: the worker will close. After our side has closed nothing is owed.
 bool is_open(const TcpFigures& figures)
 {
-    return figures.state == TcpState::established || figures.state == TcpState::close_wait;
+    return std::ranges::find(kOpenStates, figures.state) != kOpenStates.end();
 }
 
 std::uint64_t cookie_of(const TcpSocket& socket)
@@ -199,7 +202,7 @@ void OutsideDrain::scan(milliseconds now)
 bool OutsideDrain::add_connections(const std::map<std::uint64_t, HeldSocket>& held)
 {
     std::optional<Sockets> open{std::in_place};
-    if (!ports_.empty()) open = list({TcpState::established, TcpState::close_wait});
+    if (!ports_.empty()) open = list(kOpenStates);
     if (!open) return false;
     for (const TcpSocket& socket : *open) {
         const auto holder = held.find(socket.inode);
