@@ -3,6 +3,7 @@
 // that.
 #include "supervisor/core/memory_pressure.hpp"
 #include "supervisor/engine/supervisor.hpp"
+#include "supervisor/sys/cpus.hpp"
 #include "supervisor/sys/host.hpp"
 
 #include <boost/asio/post.hpp>
@@ -100,13 +101,16 @@ std::vector<Supervisor::Limit> Supervisor::limits(const Worker& worker)
     const ipc::AppSpec& spec = worker.spec();
     const std::string whole =
         fmt::format("affinity: {} CPU{}", whole_cpus(spec), whole_cpus(spec) == 1 ? "" : "s");
+    const std::size_t cpus = spec.cpu_max > 0 ? whole_cpus(spec) : static_cast<std::size_t>(cpus_);
     const struct {
         std::string_view attribute;
         bool declared;
         std::string_view otherwise; ///< who sees to it where no cgroup does
     } rows[] = {
         {"memory_high", spec.memory_high > 0,
-         cgroups_.slows_down() ? "a look every second: less CPU" : "nobody: told in the log"},
+         cgroups_.slows_down() ? "a look every second: less CPU"
+         : cpus > 1            ? "a look every second: fewer CPUs"
+                               : "nobody: told in the log"},
         {"memory_max", spec.memory_max > 0, "a look every second"},
         {"cpu_max", spec.cpu_max > 0, whole},
         {"pids_max", spec.pids_max > 0, "a look every second"},
@@ -175,18 +179,38 @@ void Supervisor::press(Worker& worker, std::uint64_t memory)
                           ? kWholeShare
                           : cpu_share(memory, spec.memory_high, before);
     if (worker.cpu_share == share) return;
-    const int all = spec.cpu_max > 0 ? spec.cpu_max : usable_cpus(around_.system) * 1000;
-    const bool limited = share < kWholeShare || spec.cpu_max > 0;
-    const auto done =
-        cgroups_.slow_down(worker.groups, limited ? std::max(all * share / kWholeShare, 1) : 0);
-    worker.cpu_share = share;
-    if (!done) around_.log.warn(done.error().text());
+    const bool slowed = slow_down(worker, share);
     if ((share < kWholeShare) == (before < kWholeShare)) return;
     around_.log.warn(fmt::format("{}:{} memory_high: {} bytes of {}, {}", spec.name, worker.id,
                                  memory, spec.memory_high,
-                                 share == kWholeShare    ? "at full speed again"
-                                 : cgroups_.slows_down() ? "slowed down"
-                                                         : "and nobody slows it down"));
+                                 share == kWholeShare ? "at full speed again"
+                                 : slowed             ? "slowed down"
+                                                      : "and nobody slows it down"));
+}
+
+/// To so many thousandths of its CPU time; without a cgroup to so many CPUs, and at least one:
+/// whoever is kept to fewer of them goes on when we die, and anybody may take it back. False: it
+/// has no less than before.
+bool Supervisor::slow_down(Worker& worker, int share)
+{
+    const ipc::AppSpec& spec = worker.spec();
+    const bool is_first = !std::exchange(worker.cpu_share, share);
+    const int all = spec.cpu_max > 0 ? spec.cpu_max : usable_cpus(around_.system) * 1000;
+    const int rest = std::max(all * share / kWholeShare, 1);
+    if (cgroups_.slows_down()) {
+        const bool limited = share < kWholeShare || spec.cpu_max > 0;
+        const auto done = cgroups_.slow_down(worker.groups, limited ? rest : 0);
+        if (!done) around_.log.warn(done.error().text());
+        return done.has_value();
+    }
+    if (share == kWholeShare && is_first && !worker.adopted) return true; // it may have its own
+    const auto count = static_cast<std::size_t>((rest + 999) / 1000);
+    std::vector<pid_t> pids;
+    for (const ProcessStat& process : members(worker))
+        pids.push_back(process.pid);
+    keep_on_cpus(around_.system, pids,
+                 some_cpus(count, static_cast<std::size_t>(worker.instance) * count));
+    return count < static_cast<std::size_t>((all + 999) / 1000);
 }
 
 /// What the kernel does with a cgroup: a tree above its limit is killed. True when it was.

@@ -284,6 +284,7 @@ private:
     void watch_limits();
     void check_limits();
     bool check_tree(Worker& worker);
+    bool slow_down(Worker& worker, int share);
     void press(Worker& worker, std::uint64_t memory);
 
     Surroundings around_;

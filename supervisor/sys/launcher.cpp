@@ -1,5 +1,6 @@
 #include "supervisor/sys/launcher.hpp"
 
+#include "supervisor/sys/cpus.hpp"
 #include "supervisor/sys/launch_child.hpp"
 
 #include <fcntl.h>
@@ -74,32 +75,12 @@ private:
 
 constexpr std::string_view kListenPid = "LISTEN_PID=";
 
-/// `count` CPUs of those that we may run on, beginning with the `from`th, in a circle; empty when
-/// that is all of them or they cannot be known.
-std::vector<unsigned long> some_cpus(std::size_t count, std::size_t from)
-{
-    constexpr std::size_t kBits = 8 * sizeof(unsigned long);
-    std::vector<unsigned long> mask(128); // 8192 CPUs, the kernel's most
-    const long bytes = count == 0 ? -1
-                                  : ::syscall(SYS_sched_getaffinity, 0,
-                                              mask.size() * sizeof(unsigned long), mask.data());
-    std::vector<std::size_t> ours;
-    for (std::size_t cpu = 0; bytes > 0 && cpu < mask.size() * kBits; ++cpu)
-        if ((mask[cpu / kBits] >> cpu % kBits & 1U) != 0) ours.push_back(cpu);
-    if (count >= ours.size()) return {};
-    mask.assign(mask.size(), 0);
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::size_t cpu = ours[(from + i) % ours.size()];
-        mask[cpu / kBits] |= 1UL << cpu % kBits;
-    }
-    return mask;
-}
-
 /// The arrays that execve wants, pointing into a LaunchPlan that outlives them.
 class Prepared {
 public:
     explicit Prepared(const LaunchPlan& plan)
-        : moved_fds_(plan.fds.size()), cpus_{some_cpus(plan.cpus, plan.cpus_from)}
+        : moved_fds_(plan.fds.size()),
+          cpus_{plan.cpus == 0 ? CpuMask{} : some_cpus(plan.cpus, plan.cpus_from)}
     {
         for (const std::string& argument : plan.argv)
             argv_.push_back(pointer(argument));
@@ -160,7 +141,7 @@ private:
     std::vector<char*> argv_;
     std::vector<char*> environment_;
     std::vector<int> moved_fds_;
-    std::vector<unsigned long> cpus_;
+    CpuMask cpus_;
     std::vector<ChildRlimit> rlimits_;
     std::string oom_score_adj_;
     char listen_pid_[32] = "LISTEN_PID=";

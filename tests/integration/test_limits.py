@@ -13,6 +13,7 @@ import unittest
 from harness import BIN, ClusterTestCase, is_alive, wait_for
 
 NOBODY = "nobody: told in the log"
+FEWER = "a look every second: fewer CPUs"
 LOOKING = "a look every second"
 SLOWING = "a look every second: less CPU"
 
@@ -220,11 +221,29 @@ class WithoutCgroups(LimitsCase):
         self.assertEqual([len(each) for each in cpus], [1, 1])
         self.assertNotEqual(cpus[0], cpus[1])
 
-    def test_who_is_above_memory_high_is_told(self):
-        self.start("memory_hog.py", "60", memory_high="30M")
+    def test_above_memory_high_a_worker_has_fewer_cpus_until_it_is_below(self):
+        all_cpus = os.sched_getaffinity(0)
+        if len(all_cpus) < 2:
+            self.skipTest("there is one CPU only")
+        self.start("memory_swings.py", "60", memory_high="50M")
+        self.assertEqual(self.who("memory_high"), FEWER)
+        self.assertIn(f"50.0mb ({FEWER})", self.ctl("describe", "api").out)
+        pid = self.about_worker()["pid"]
+        self.assertEqual(os.sched_getaffinity(pid), all_cpus)
+        os.kill(pid, signal.SIGUSR1)
+        wait_for(lambda: 1 <= len(os.sched_getaffinity(pid)) <= len(all_cpus) // 2,
+                 what="fewer CPUs")
+        wait_for(lambda: ", slowed down" in self.log.read_text(), what="a word about it")
+        self.kill_manager()  # the next one knows what to take back
+        os.kill(pid, signal.SIGUSR2)
+        wait_for(lambda: os.sched_getaffinity(pid) == all_cpus, what="all CPUs")
+        self.assertEqual((self.about_worker()["pid"], self.about_worker()["restarts"]), (pid, 0))
+
+    def test_on_one_cpu_who_is_above_memory_high_is_told(self):
+        self.start("memory_hog.py", "60", memory_high="30M", cpu_max=1)
         self.assertEqual(self.who("memory_high"), NOBODY)
         self.assertIn(f"({NOBODY})", self.ctl("describe", "api").out)
-        wait_for(lambda: "memory_high: " in self.log.read_text(), what="a word about it")
+        wait_for(lambda: "and nobody slows it down" in self.log.read_text(), what="a word about it")
         self.assertEqual(self.about_worker()["restarts"], 0)
 
 
