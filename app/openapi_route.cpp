@@ -11,7 +11,7 @@ extern const std::size_t kOpenapiSize;
 
 namespace {
 
-asio::awaitable<Response> describe(Request&)
+asio::awaitable<Response> send_openapi(Request&)
 {
     Response response;
     response.body = std::string{openapi_text()};
@@ -30,7 +30,7 @@ void add_openapi_route(Router& router)
 {
     router.add({.method = http::verb::get,
                 .pattern = "/api/openapi.json",
-                .handler = describe,
+                .handler = send_openapi,
                 .rules = {.limited = false}});
 }
 

@@ -13,7 +13,6 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <array>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,13 +27,6 @@ struct StartupOptions {
 
 using Planner = std::expected<StartupPlan, std::string> (*)(const StartupFacts&,
                                                             const StartupWords&);
-
-std::string own_program()
-{
-    std::array<char, 4096> buffer;
-    const ssize_t size = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
-    return {buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
-}
 
 StartupFacts read_facts(const Context& context)
 {

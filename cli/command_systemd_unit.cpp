@@ -46,12 +46,6 @@ int stop_seconds(const std::vector<ipc::AppSpec>& apps)
     return static_cast<int>(std::max<std::int64_t>(kLeast, seconds + 30));
 }
 
-std::string own_program()
-{
-    std::error_code ignored;
-    return std::filesystem::read_symlink("/proc/self/exe", ignored).string();
-}
-
 int print_unit(const UnitOptions& options, Context& context)
 {
     FileContext files = file_context(context);

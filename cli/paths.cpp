@@ -52,4 +52,10 @@ std::optional<std::string> find_in_path(std::string_view word, const ipc::Enviro
     }
 }
 
+std::string own_program()
+{
+    std::error_code ignored;
+    return std::filesystem::read_symlink("/proc/self/exe", ignored).string();
+}
+
 } // namespace cluster::cli

@@ -23,4 +23,7 @@ enum class FileKind { missing, regular, directory, other };
 [[nodiscard]] std::optional<std::string>
 find_in_path(std::string_view word, const ipc::Environment& environment, const std::string& cwd);
 
+/// Where the program that runs is; "" when that cannot be told.
+[[nodiscard]] std::string own_program();
+
 } // namespace cluster::cli

@@ -8,11 +8,6 @@ namespace {
 
 constexpr int kEventPacket = 2;
 
-std::unexpected<ipc::Error> bad(std::string why)
-{
-    return ipc::fail(std::make_error_code(std::errc::bad_message), std::move(why));
-}
-
 /// The member, or null: `value` may be anything.
 const json& member(const json& value, const char* name)
 {
@@ -86,11 +81,11 @@ Result<AdapterBroadcast> parse_broadcast(std::string_view bytes)
     auto message = parse_msgpack(bytes);
     if (!message) return std::unexpected(message.error());
     if (!message->is_array() || message->size() < 3 || !(*message)[0].is_string())
-        return bad("not a broadcast");
+        return bad_message("not a broadcast");
     const json& packet = (*message)[1];
     const json& opts = (*message)[2];
     const json* const data = event_of(packet);
-    if (data == nullptr) return bad("not an event");
+    if (data == nullptr) return bad_message("not an event");
     AdapterBroadcast broadcast{.uid = (*message)[0].get<std::string>(), .data = *data};
     if (const json& nsp = member(packet, "nsp"); nsp.is_string())
         broadcast.nsp = nsp.get<std::string>();
@@ -116,7 +111,7 @@ Result<AdapterAsk> parse_request(std::string_view bytes)
     const auto message = parse_either(bytes);
     if (!message) return std::unexpected(message.error());
     const json& type = member(*message, "type");
-    if (!type.is_number_integer() || type < 0 || type > 9) return bad("unknown request");
+    if (!type.is_number_integer() || type < 0 || type > 9) return bad_message("unknown request");
     const json& opts = member(*message, "opts");
     AdapterAsk ask{.type = static_cast<AdapterRequest>(type.get<int>()),
                    .uid = text_member(*message, "uid"),
@@ -131,7 +126,7 @@ Result<AdapterAsk> parse_request(std::string_view bytes)
                    .limit = limit_of(opts)};
     if (ask.type == AdapterRequest::broadcast) {
         const json* const data = event_of(member(*message, "packet"));
-        if (data == nullptr) return bad("not an event");
+        if (data == nullptr) return bad_message("not an event");
         ask.data = *data;
     }
     return ask;
@@ -169,7 +164,7 @@ Result<json> parse_response(std::string_view bytes)
 {
     auto message = parse_either(bytes);
     if (!message) return message;
-    if (!member(*message, "requestId").is_string()) return bad("not a response");
+    if (!member(*message, "requestId").is_string()) return bad_message("not a response");
     return message;
 }
 

@@ -1,11 +1,10 @@
 #include "app/events/engine.hpp"
 
+#include "app/base/completions.hpp"
 #include "app/base/ids.hpp"
 #include "app/events/engine_rules.hpp"
 #include "app/events/websocket_link.hpp"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/write.hpp>
 
 #include <utility>
@@ -15,7 +14,6 @@ namespace {
 
 using ErrorCode = boost::system::error_code;
 
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kSidBytes = 15; // 20 characters, as the official server's
 /// A client that is told to go by its next poll gets so much time to ask for it.
 constexpr milliseconds kLinger{5000};

@@ -1,5 +1,7 @@
 #include "app/events/engine_packet.hpp"
 
+#include "app/events/guarded_json.hpp"
+
 #include <array>
 #include <cstdint>
 #include <utility>
@@ -19,11 +21,6 @@ constexpr auto kValues = [] {
     return values;
 }();
 
-std::unexpected<ipc::Error> bad(std::string why)
-{
-    return ipc::fail(std::make_error_code(std::errc::bad_message), std::move(why));
-}
-
 } // namespace
 
 std::optional<Result<EnginePacket>> EnginePayload::next()
@@ -40,15 +37,15 @@ std::optional<Result<EnginePacket>> EnginePayload::next()
 
 Result<EnginePacket> parse_engine_packet(std::string_view text)
 {
-    if (text.empty()) return bad("an empty packet");
+    if (text.empty()) return bad_message("an empty packet");
     const char type = text[0];
     text.remove_prefix(1);
     if (type == 'b') {
         auto data = from_base64(text);
-        if (!data) return bad("not base64");
+        if (!data) return bad_message("not base64");
         return EnginePacket{.type = EngineType::message, .data = std::move(*data), .binary = true};
     }
-    if (type < '0' || type > '6') return bad("unknown packet type");
+    if (type < '0' || type > '6') return bad_message("unknown packet type");
     return EnginePacket{.type = static_cast<EngineType>(type), .data = std::string{text}};
 }
 

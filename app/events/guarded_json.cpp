@@ -12,11 +12,6 @@
 namespace cluster::app {
 namespace {
 
-std::unexpected<ipc::Error> bad(std::string why)
-{
-    return ipc::fail(std::make_error_code(std::errc::bad_message), std::move(why));
-}
-
 /// Adds up what looking up the keys of all objects will cost.
 class KeyWork {
 public:
@@ -45,9 +40,9 @@ Result<void> check_json(std::string_view text)
         }
         if (c == '"') quoted = true;
         if (c == '{' || c == '[') members.push_back(0);
-        if (members.size() > kMaxDepth) return bad("nested too deeply");
+        if (members.size() > kMaxDepth) return bad_message("nested too deeply");
         if (c == ':' && !members.empty() && !work.add(members.back()++))
-            return bad("too many members in an object");
+            return bad_message("too many members in an object");
         if ((c == '}' || c == ']') && !members.empty()) members.pop_back();
     }
     return {};
@@ -130,22 +125,22 @@ Result<void> check_msgpack(std::string_view bytes)
     std::vector<std::size_t> open; // values that are still to come, of each container
     KeyWork work;
     do {
-        if (bytes.empty()) return bad("msgpack is cut off");
+        if (bytes.empty()) return bad_message("msgpack is cut off");
         const auto head = head_of(bytes);
         // Each child takes a byte at least: a count alone cannot take memory.
         if (!head || head->bytes > bytes.size() || head->children > bytes.size() - head->bytes)
-            return bad("msgpack is cut off");
+            return bad_message("msgpack is cut off");
         bytes.remove_prefix(head->bytes);
         if (head->map)
             for (std::size_t i = 0; i < head->children / 2; ++i)
-                if (!work.add(i)) return bad("too many members in an object");
+                if (!work.add(i)) return bad_message("too many members in an object");
         if (!open.empty()) --open.back();
         if (head->children > 0) open.push_back(head->children);
-        if (open.size() > kMaxDepth) return bad("nested too deeply");
+        if (open.size() > kMaxDepth) return bad_message("nested too deeply");
         while (!open.empty() && open.back() == 0)
             open.pop_back();
     } while (!open.empty());
-    if (!bytes.empty()) return bad("bytes after the msgpack value");
+    if (!bytes.empty()) return bad_message("bytes after the msgpack value");
     return {};
 }
 
@@ -193,7 +188,7 @@ Result<json> parse_client_json(std::string_view text)
 {
     if (const auto checked = check_json(text); !checked) return std::unexpected(checked.error());
     json value = json::parse(text, nullptr, false);
-    if (value.is_discarded()) return bad("not JSON");
+    if (value.is_discarded()) return bad_message("not JSON");
     return value;
 }
 
@@ -202,7 +197,7 @@ Result<json> parse_msgpack(std::string_view bytes)
     if (const auto checked = check_msgpack(bytes); !checked)
         return std::unexpected(checked.error());
     json value = json::from_msgpack(bytes, true, false);
-    if (value.is_discarded()) return bad("not msgpack");
+    if (value.is_discarded()) return bad_message("not msgpack");
     replace_extensions(value);
     return value;
 }

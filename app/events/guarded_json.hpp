@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace cluster::app {
 
@@ -19,6 +21,12 @@ constexpr std::size_t kMaxDepth = 100;
 /// Of all objects of one text together, members squared: 4,000 members in one object, or many
 /// objects with few.
 constexpr std::size_t kMaxKeyWork = 16'000'000;
+
+/// The failure of what a stranger sent and was no good.
+[[nodiscard]] inline std::unexpected<ipc::Error> bad_message(std::string why)
+{
+    return ipc::fail(std::make_error_code(std::errc::bad_message), std::move(why));
+}
 
 /// Errors: bad_message, with the reason. Nothing throws.
 [[nodiscard]] Result<json> parse_client_json(std::string_view text);

@@ -1,16 +1,15 @@
 #include "app/events/host_channel.hpp"
 
 #include "app/base/close_on_exec.hpp"
+#include "app/base/completions.hpp"
 #include "app/base/ids.hpp"
 #include "ipc/base/unique_fd.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <fmt/format.h>
 
@@ -34,7 +33,6 @@ using Unix = asio::local::stream_protocol;
 using ErrorCode = boost::system::error_code;
 using Size = std::uint32_t; // in front of each message, in the host's own byte order
 
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kMostUnsent = 8'000'000;
 constexpr std::string_view kEnding = ".sock";
 constexpr std::chrono::milliseconds kAcceptPause{100}; // while there are no descriptors

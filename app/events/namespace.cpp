@@ -1,11 +1,10 @@
 #include "app/events/namespace.hpp"
 
+#include "app/base/completions.hpp"
 #include "app/base/ids.hpp"
 #include "app/base/trouble.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <ctime>
 #include <utility>
@@ -13,7 +12,6 @@
 namespace cluster::app {
 namespace {
 
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kSidBytes = 15;
 
 SocketPacket event_packet(const std::string& nsp, const json& data)

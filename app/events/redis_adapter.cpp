@@ -1,17 +1,15 @@
 #include "app/events/redis_adapter.hpp"
 
+#include "app/base/completions.hpp"
 #include "app/base/ids.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <utility>
 
 namespace cluster::app {
 namespace {
 
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kIdBytes = 6;
 constexpr std::size_t kAnyServer = 0;
 /// Later than we are, after all of us have lost the same Redis.

@@ -11,11 +11,6 @@ namespace {
 
 constexpr std::size_t kMaxIdDigits = 15; // below 2^53, which is exact in JavaScript
 
-std::unexpected<ipc::Error> bad(std::string why)
-{
-    return ipc::fail(std::make_error_code(std::errc::bad_message), std::move(why));
-}
-
 bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -64,8 +59,8 @@ bool is_binary(SocketPacketType type)
 Result<std::size_t> take_attachments(std::string_view& text)
 {
     const auto count = ipc::parse_number<std::size_t>(take_digits(text));
-    if (!count || *count < 1 || !text.starts_with('-')) return bad("illegal attachments");
-    if (*count > kMaxAttachments) return bad("too many attachments");
+    if (!count || *count < 1 || !text.starts_with('-')) return bad_message("illegal attachments");
+    if (*count > kMaxAttachments) return bad_message("too many attachments");
     text.remove_prefix(1);
     return *count;
 }
@@ -75,7 +70,7 @@ Result<std::string> take_namespace(std::string_view& text)
 {
     if (!text.starts_with('/')) return "/";
     const std::size_t end = std::min(text.find(','), text.size());
-    if (end > kMaxNamespaceBytes) return bad("the namespace is too long");
+    if (end > kMaxNamespaceBytes) return bad_message("the namespace is too long");
     std::string name{text.substr(0, end)};
     text.remove_prefix(std::min(end + 1, text.size()));
     return name;
@@ -88,7 +83,7 @@ struct Parsed {
 
 Result<Parsed> parse(std::string_view text)
 {
-    if (text.empty() || text[0] < '0' || text[0] > '6') return bad("unknown packet type");
+    if (text.empty() || text[0] < '0' || text[0] > '6') return bad_message("unknown packet type");
     Parsed parsed;
     SocketPacket& packet = parsed.packet;
     packet.type = static_cast<SocketPacketType>(text[0]);
@@ -102,7 +97,7 @@ Result<Parsed> parse(std::string_view text)
     if (!nsp) return std::unexpected(nsp.error());
     packet.nsp = std::move(*nsp);
     if (const std::string_view digits = take_digits(text); !digits.empty()) {
-        if (digits.size() > kMaxIdDigits) return bad("the id is too large");
+        if (digits.size() > kMaxIdDigits) return bad_message("the id is too large");
         packet.id = ipc::parse_number<std::uint64_t>(digits);
     }
     if (!text.empty()) {
@@ -110,7 +105,7 @@ Result<Parsed> parse(std::string_view text)
         if (!data) return std::unexpected(data.error());
         packet.data = std::move(*data);
     }
-    if (!is_valid_payload(packet.type, packet.data)) return bad("invalid payload");
+    if (!is_valid_payload(packet.type, packet.data)) return bad_message("invalid payload");
     return parsed;
 }
 
@@ -189,7 +184,7 @@ EngineFrame text_frame(std::string text)
 
 Result<std::optional<SocketPacket>> PacketDecoder::add_text(std::string_view text)
 {
-    if (waiting_) return bad("text in the place of an attachment");
+    if (waiting_) return bad_message("text in the place of an attachment");
     auto parsed = parse(text);
     if (!parsed) return std::unexpected(parsed.error());
     if (parsed->attachments == 0) return std::move(parsed->packet);
@@ -200,7 +195,7 @@ Result<std::optional<SocketPacket>> PacketDecoder::add_text(std::string_view tex
 
 Result<std::optional<SocketPacket>> PacketDecoder::add_binary(std::string bytes)
 {
-    if (!waiting_) return bad("an attachment without a packet");
+    if (!waiting_) return bad_message("an attachment without a packet");
     attachments_.push_back(std::move(bytes));
     if (attachments_.size() < expected_) return std::nullopt;
 
@@ -211,7 +206,7 @@ Result<std::optional<SocketPacket>> PacketDecoder::add_binary(std::string bytes)
                                                                 : SocketPacketType::ack;
     std::array<bool, kMaxAttachments> used{};
     for (auto& value : *packet.data)
-        if (!reconstruct(value, attachments, used)) return bad("illegal attachments");
+        if (!reconstruct(value, attachments, used)) return bad_message("illegal attachments");
     return packet;
 }
 

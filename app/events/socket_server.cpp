@@ -1,10 +1,9 @@
 #include "app/events/socket_server.hpp"
 
+#include "app/base/completions.hpp"
 #include "app/events/event_budget.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <utility>
 #include <vector>
@@ -12,7 +11,6 @@
 namespace cluster::app {
 namespace {
 
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 // What one client may have waiting for its handlers before it is not read any further.
 constexpr std::size_t kMaxQueuedPackets = 64;
 constexpr std::size_t kMaxQueuedBytes = 1'000'000;

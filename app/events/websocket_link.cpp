@@ -1,8 +1,8 @@
 #include "app/events/websocket_link.hpp"
 
-#include <boost/asio/as_tuple.hpp>
+#include "app/base/completions.hpp"
+
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 
@@ -14,7 +14,6 @@ namespace {
 namespace websocket = boost::beast::websocket;
 using ErrorCode = boost::system::error_code;
 
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 constexpr milliseconds kClosing{1000}; // for the other side's close frame
 constexpr std::size_t kKeptBuffer = 4096;
 

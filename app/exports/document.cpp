@@ -5,9 +5,10 @@
 #include <optional>
 
 namespace cluster::app {
-namespace {
 
 using json = nlohmann::ordered_json;
+
+namespace {
 
 constexpr int kMaxDepth = 32;
 

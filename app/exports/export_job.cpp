@@ -3,9 +3,10 @@
 #include "app/exports/document.hpp"
 
 namespace cluster::app {
-namespace {
 
 using json = nlohmann::ordered_json;
+
+namespace {
 
 std::string text_at(const json& object, const char* name)
 {

@@ -7,9 +7,10 @@
 #include <filesystem>
 
 namespace cluster::app {
-namespace {
 
 using json = nlohmann::ordered_json;
+
+namespace {
 
 constexpr std::size_t kSlidesAtATime = 10;
 // How the work is spread, in percent: reading, writing, storing.

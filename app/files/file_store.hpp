@@ -81,5 +81,10 @@ public:
 /// 1 to 128 letters, digits, '-', '_' and '.', the first one a letter or digit: safe as a name in a
 /// folder, in S3 and in an address.
 [[nodiscard]] bool is_file_key(std::string_view text);
+/// The failure of every call that is given another one.
+[[nodiscard]] inline std::unexpected<ipc::Error> bad_key(const std::string& key)
+{
+    return trouble(Trouble::refused, "files: \"" + key + "\" is no key");
+}
 
 } // namespace cluster::app

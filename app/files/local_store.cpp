@@ -14,11 +14,6 @@ constexpr std::size_t kPieceBytes = 256 << 10;
 constexpr unsigned kThreads = 4;
 constexpr std::size_t kMaxWaiting = 4096;
 
-std::unexpected<ipc::Error> bad_key(const std::string& key)
-{
-    return trouble(Trouble::refused, "files: \"" + key + "\" is no key");
-}
-
 } // namespace
 
 bool is_file_key(std::string_view text)

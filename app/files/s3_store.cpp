@@ -18,11 +18,6 @@ constexpr std::size_t kMaxWaiting = 1024;
 constexpr std::size_t kMaxTalk = 1 << 20;         ///< of an answer that is no content
 constexpr std::uint64_t kPieceBytes = 2ULL << 20; ///< of a download, per request
 
-std::unexpected<ipc::Error> bad_key(const std::string& key)
-{
-    return trouble(Trouble::refused, "files: \"" + key + "\" is no key");
-}
-
 bool is_good(const S3Answer& answer)
 {
     return answer.status >= 200 && answer.status < 300;

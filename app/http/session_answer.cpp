@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxIdBytes = 128;
 
 /// An id that may stand in logs and headers as it is.
-bool is_id(std::string_view text)
+bool is_request_id(std::string_view text)
 {
     return !text.empty() && text.size() <= kMaxIdBytes &&
            std::ranges::all_of(text, [](unsigned char letter) {
@@ -114,7 +114,7 @@ void Session::describe(Turn& turn)
     request.client = std::move(client.address);
     const std::string_view given =
         client.proxied ? text_of(header["X-Request-Id"]) : std::string_view{};
-    request.id = is_id(given) ? std::string{given} : service_.ids.next();
+    request.id = is_request_id(given) ? std::string{given} : service_.ids.next();
     turn.described = true;
 }
 

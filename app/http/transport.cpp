@@ -1,19 +1,16 @@
 #include "app/http/transport.hpp"
 
+#include "app/base/completions.hpp"
 #include "app/http/client_address.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <cstring>
 
 namespace cluster::app {
 namespace {
-
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 
 /// What is left of `bytes` without their first `size`.
 void drop(Transport::Bytes& bytes, std::size_t size)

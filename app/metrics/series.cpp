@@ -9,9 +9,10 @@
 #include <optional>
 
 namespace cluster::app {
-namespace {
 
 using json = nlohmann::ordered_json;
+
+namespace {
 
 constexpr std::size_t kMaxCells = 1'000'000;
 

@@ -1,29 +1,21 @@
 #include "app/postgres/pool.hpp"
 
-#include <boost/asio/as_tuple.hpp>
+#include "app/base/completions.hpp"
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 namespace cluster::app {
 namespace {
 
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 constexpr Backoff kReconnect{.first = milliseconds{100}, .most = milliseconds{2000}};
 /// A server that has no connection left for us is asked again after so long.
 constexpr milliseconds kFull{1000};
-
-/// An exception in a coroutine of the pool is a bug; the loop must not swallow it.
-void rethrow(const std::exception_ptr& thrown)
-{
-    if (thrown) std::rethrow_exception(thrown);
-}
 
 /// The server lives, but has no connection left for us. libpq gives no SQLSTATE for a log-in.
 bool is_full(const PgFailure& failure)

@@ -1,9 +1,10 @@
 #include "app/postgres/servers.hpp"
 
+#include "app/base/completions.hpp"
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
 
-#include <exception>
 #include <utility>
 
 namespace cluster::app {
@@ -26,11 +27,6 @@ constexpr PgStatement kReplicaEnd{
     // Its own opinion, for when the primary is away.
     "CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 ELSE extract(epoch "
     "FROM clock_timestamp() - pg_last_xact_replay_timestamp())::bigint * 1000 END"};
-
-void rethrow(const std::exception_ptr& thrown)
-{
-    if (thrown) std::rethrow_exception(thrown);
-}
 
 } // namespace
 

@@ -1,13 +1,12 @@
 #include "app/postgres/target.hpp"
 
+#include "app/base/completions.hpp"
 #include "app/base/trouble.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <fmt/format.h>
 #include <libpq-fe.h>
@@ -19,7 +18,6 @@ namespace cluster::app {
 namespace {
 
 using namespace asio::experimental::awaitable_operators;
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
 
 std::vector<std::string> parts_of(const std::string& text)
 {

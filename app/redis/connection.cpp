@@ -1,15 +1,14 @@
 #include "app/redis/connection.hpp"
 
 #include "app/base/close_on_exec.hpp"
+#include "app/base/completions.hpp"
 #include "app/redis/await.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <fmt/format.h>
 
@@ -26,8 +25,7 @@ using ErrorCode = boost::system::error_code;
 using Endpoint = asio::generic::stream_protocol::endpoint;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr auto kAsValue = asio::as_tuple(asio::use_awaitable);
-constexpr std::size_t kReadBytes = 64U << 10U;
+constexpr std::size_t kReplyBytes = 64U << 10U;
 /// What may wait to be written: a server that takes nothing must not take our memory.
 constexpr std::size_t kMaxOutgoing = 64U << 20U;
 /// A listener hears nothing for hours when nobody speaks; so it asks after this time.
@@ -54,7 +52,7 @@ std::string objection(const RedisCommand& asked, const RedisReply& reply)
 Connection::Connection(std::shared_ptr<RedisWorld> world, RedisPurpose purpose, FindServer find)
     : world_{std::move(world)}, io_{world_->io}, options_{world_->options},
       figures_{world_->figures}, purpose_{std::move(purpose)}, find_{std::move(find)}, socket_{io_},
-      resolver_{io_}, connect_timer_{io_}, timer_{io_}, inbox_(kReadBytes)
+      resolver_{io_}, connect_timer_{io_}, timer_{io_}, inbox_(kReplyBytes)
 {
 }
 

@@ -29,7 +29,7 @@ constexpr PgStatement kAddToken{
 constexpr PgStatement kLockSession{"lock_session",
                                    "SELECT pg_advisory_xact_lock(hashtextextended(session_id, 0)) "
                                    "FROM refresh_tokens WHERE hash = $1"};
-constexpr PgStatement kBegin{"begin_rotation", "BEGIN ISOLATION LEVEL READ COMMITTED"};
+constexpr PgStatement kBeginRotation{"begin_rotation", "BEGIN ISOLATION LEVEL READ COMMITTED"};
 // The last column: an earlier try has worked.
 constexpr PgStatement kToken{"token",
                              "SELECT t.user_id, t.session_id, t.used, " CLUSTER_USER_COLUMNS
@@ -142,7 +142,7 @@ PostgresStore::rotate_once(std::string old_hash, RefreshToken next, std::int64_t
     co_await asio::this_coro::throw_if_cancelled(false);
     auto lease = co_await servers_->primary().acquire();
     if (!lease) co_return std::unexpected(std::move(lease.error()));
-    auto first = pg_calls(pg_call(kBegin), pg_call(kLockSession, old_hash),
+    auto first = pg_calls(pg_call(kBeginRotation), pg_call(kLockSession, old_hash),
                           pg_call(kToken, old_hash, now_ms, next.hash));
     const auto found = co_await step(**lease, std::move(first), PgEffect::none);
     if (!found) co_return std::unexpected(found.error());

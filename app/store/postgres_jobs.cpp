@@ -18,7 +18,7 @@ constexpr PgStatement kCreateJob{
     "max_applications, applications, created_ms, search_text) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING"};
 
-constexpr PgStatement kBegin{"begin_apply", "BEGIN ISOLATION LEVEL SERIALIZABLE"};
+constexpr PgStatement kBeginApply{"begin_apply", "BEGIN ISOLATION LEVEL SERIALIZABLE"};
 constexpr PgStatement kTurn{"turn", "SELECT pg_advisory_lock(hashtextextended($1, 1))"};
 constexpr PgStatement kTurnOver{"turn_over", "SELECT pg_advisory_unlock_all()"};
 constexpr PgStatement kJobStatus{"job_status", "SELECT status FROM jobs WHERE id = $1"};
@@ -121,7 +121,7 @@ asio::awaitable<PgResult<Applied>> PostgresStore::apply_on(PgConnection& connect
                                                            const Application& application)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    auto questions = pg_calls(pg_call(kBegin), pg_call(kJobStatus, application.job_id),
+    auto questions = pg_calls(pg_call(kBeginApply), pg_call(kJobStatus, application.job_id),
                               pg_call(kApplied, application.job_id, application.user_id));
     const auto found = co_await step(connection, std::move(questions), PgEffect::none);
     if (!found) co_return std::unexpected(found.error());

@@ -11,7 +11,6 @@ namespace {
 
 using ipc::Result;
 
-constexpr std::size_t kPipeBytes = 65536;
 /// Empty lines with a date each are many times as long: a batch ends behind this.
 constexpr std::size_t kTextBytes = 256UL << 10U;
 

@@ -17,10 +17,9 @@ using ipc::Result;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kPipeBytes = 65536; ///< man 7 pipe: the default capacity
-constexpr int kBatchesPerPass = 4;        ///< then it is the next stream's turn
-constexpr microseconds kCoalesce{1000};   ///< small writes: one batch a millisecond, not one each
-constexpr microseconds kShortest{20};     ///< less than that is no pause
+constexpr int kBatchesPerPass = 4;      ///< then it is the next stream's turn
+constexpr microseconds kCoalesce{1000}; ///< small writes: one batch a millisecond, not one each
+constexpr microseconds kShortest{20};   ///< less than that is no pause
 constexpr std::size_t kMuch = kPipeBytes / 2; ///< in one look: the next one comes sooner
 constexpr milliseconds kUnfinishedLine{200};  ///< how long a shared file waits for a line's end
 constexpr milliseconds kLookAgain{50};        ///< at streams with an unfinished line

@@ -19,7 +19,7 @@ using boost::asio::posix::stream_descriptor;
 using boost::system::error_code;
 using ipc::Compression;
 
-constexpr std::uint64_t kTryAgain = std::uint64_t{16} << 20U; ///< bytes more, after a failure
+constexpr std::uint64_t kTryAgainBytes = std::uint64_t{16} << 20U; ///< bytes more, after a failure
 constexpr std::int64_t kTryAgainMs = 60'000;
 constexpr std::chrono::seconds kLookAfter{1};    ///< a start, when everything has its process
 constexpr std::chrono::seconds kCapPause{1};     ///< one look at all files for many rotations
@@ -154,7 +154,7 @@ void LogRotation::put_back(const std::string& path, const std::string& name, Log
 void LogRotation::fail(const std::string& path, LogCare& care, std::uint64_t size,
                        const std::string& why)
 {
-    care.rotate_at = size + kTryAgain;
+    care.rotate_at = size + kTryAgainBytes;
     if (care.rule.by_time()) watch_period(clock_.wall_ms() + kTryAgainMs);
     faults_[path] = why;
     if (!std::exchange(care.failing, true))

@@ -15,7 +15,7 @@ namespace {
 
 using ipc::Result;
 
-constexpr ipc::milliseconds kTryAgain{250};
+constexpr ipc::milliseconds kTryFileAgain{250};
 constexpr std::uint64_t kSpillBytes = 64UL << 20U;
 constexpr std::size_t kChunk = 65536;
 constexpr mode_t kLogMode = 0640;
@@ -174,7 +174,7 @@ std::uint64_t LogSink::cut_unfinished_line()
 
 bool LogSink::fail(const ipc::Error& why, milliseconds now)
 {
-    try_at_ = now + kTryAgain;
+    try_at_ = now + kTryFileAgain;
     return std::exchange(trouble_, why.text()).empty();
 }
 

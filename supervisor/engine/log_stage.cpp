@@ -20,7 +20,6 @@ using ipc::Result;
 
 constexpr std::size_t kMemory = 4096;
 constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kPipeBytes = 65536;
 
 enum Phase : std::uint32_t {
     idle_phase,

@@ -28,6 +28,8 @@
 
 namespace cluster::supervisor {
 
+constexpr std::size_t kPipeBytes = 65536; ///< man 7 pipe: the default capacity
+
 /// A file and how long it is.
 struct FilePlace {
     std::uint64_t device = 0, inode = 0, size = 0;

@@ -11,7 +11,6 @@
 namespace cluster::supervisor {
 namespace {
 
-constexpr std::size_t kPipeBytes = 65536;
 constexpr ipc::milliseconds kTryAgain{250};
 
 std::string bytes_text(std::uint64_t bytes)

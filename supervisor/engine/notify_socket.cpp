@@ -25,7 +25,7 @@ using Descriptor = boost::asio::posix::stream_descriptor;
 constexpr std::size_t kMaxDatagramBytes = 4096;
 /// In a row; then comes a pause. Who floods us waits in its own send, or loses.
 constexpr int kDatagramsInARow = 16;
-constexpr std::chrono::milliseconds kBreath{10};
+constexpr std::chrono::milliseconds kDatagramPause{10};
 
 } // namespace
 
@@ -82,7 +82,7 @@ void NotifySocket::read_on()
 
 void NotifySocket::read_later()
 {
-    pause_.expires_after(kBreath);
+    pause_.expires_after(kDatagramPause);
     pause_.async_wait([this, alive = std::weak_ptr{alive_}](error_code cancelled) {
         if (!cancelled && !alive.expired()) read_on();
     });
