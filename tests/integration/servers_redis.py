@@ -298,6 +298,14 @@ class Cluster(Servers):
                 return False
         return True
 
+    def is_served(self):
+        """Whether all that are there agree that each slot has a master. Who has not heard yet that a
+        replica was promoted answers CLUSTERDOWN, also for slots of its own."""
+        infos = [info for port in self.ports
+                 if (info := answers(port, "CLUSTER", "INFO", password=self.password, ca=self.ca))]
+        return bool(infos) and all("cluster_state:ok" in info and "cluster_slots_ok:16384" in info
+                                   for info in infos)
+
     def owner(self, slot, port=None):
         """The port of the slot's master, as `port` (or the first node that answers) sees it."""
         for one in [port] if port else self.ports:

@@ -237,6 +237,7 @@ class ClusterTests(RedisTestCase):
         # The other two thirds go on all the time.
         redis.wait_ok(500)
         redis.wait_up(30)
+        wait_for(self.servers.is_served, what="all servers to know of the new master")
         errors = redis("seen")["errors"]
         redis.wait_ok(10_000)
         seen = redis("stop")

@@ -64,6 +64,7 @@ class ClusterByTls(ByTls, RedisTestCase):
         self.servers.kill(str(lost))
         wait_for(lambda: not redis("up")["ok"])
         redis.wait_up(30)
+        wait_for(self.servers.is_served, what="all servers to know of the new master")
         errors = redis("seen")["errors"]
         redis.wait_ok(500)
         self.assertEqual({name: count for name, count in redis("stop")["errors"].items()
