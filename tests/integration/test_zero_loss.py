@@ -212,6 +212,8 @@ class BadVersion:
 
     def check(self, how, says):
         self.start(self.good())
+        # The sockets of the second reload join a group that has lost one.
+        self.ctl("reload", self.ecosystem(self.good()))
         before = self.rows()
         load = self.load()
         self.assertIn(says, self.reload_to(self.bad(how)))
