@@ -96,20 +96,21 @@ ipc::Result<void> Listener::steer()
 bool Listener::tidy()
 {
     if (is_unix()) return tidy_path();
+    bool changed = false;
     for (const auto& socket : sockets_)
-        if (is_unused(socket) && other_live(*socket)) socket->live = false;
+        if (is_unused(socket) && other_live(*socket)) changed |= std::exchange(socket->live, false);
     std::vector<GroupMember> members;
     for (const auto& socket : sockets_)
         members.push_back({.socket = socket->fd.get(),
                            .live = socket->live,
                            .leaving = is_unused(socket) && other_live(*socket)});
-    if (std::ranges::none_of(members, &GroupMember::leaving)) return false;
+    if (std::ranges::none_of(members, &GroupMember::leaving)) return changed;
     std::vector<std::shared_ptr<ListenSocket>> left;
     for (const std::size_t at : leave_group(members))
         left.push_back(sockets_[at]);
-    const bool any_gone = left.size() < sockets_.size();
+    changed |= left.size() < sockets_.size();
     sockets_ = std::move(left);
-    return any_gone;
+    return changed;
 }
 
 bool Listener::tidy_path()

@@ -57,7 +57,7 @@ public:
     /// was.
     bool choose_only(ListenSocket& socket);
     /// Closes what nobody else holds, except the last one, and except one that would take the only
-    /// live one's number along (see leave_group). True when there was any.
+    /// live one's number along (see leave_group). True when that is to be written down.
     bool tidy();
     /// Tells the kernel once more who is live.
     ipc::Result<void> steer();

@@ -174,3 +174,16 @@ TEST_CASE_FIXTURE(Address, "listener: one of several live ones leaves and the ot
     CHECK(for_first < 100);
     CHECK(waiting(third) == 100 - for_first);
 }
+
+TEST_CASE_FIXTURE(Address, "listener: who stays for now, and had connections, is told to have none")
+{
+    const Socket held = listener.add().value();
+    const Socket last = listener.add().value();
+    REQUIRE(listener.set_live(*last, true));
+    CHECK(listener.tidy()); // nobody has the first one any more: to be written down
+    CHECK(listener.sockets().size() == 3);
+    CHECK_FALSE(listener.sockets().front()->live);
+    connect_ten();
+    CHECK(waiting(last) == 10);
+    CHECK_FALSE(listener.tidy());
+}
