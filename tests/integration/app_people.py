@@ -14,8 +14,9 @@ class AccountsTestCase(AppTestCase):
                 "ACCESS_LOG": "false"}
 
     def instances(self, count, **env):
-        """So many, on one DATA_DIR, all listening."""
-        apps = [self.start(**self.settings, NODE_APP_INSTANCE=str(number), **env)
+        """So many, on one DATA_DIR, all listening. PostgreSQL knows them as instance0 and so on."""
+        apps = [self.start(**self.settings, NODE_APP_INSTANCE=str(number),
+                           PGAPPNAME=f"instance{number}", **env)
                 for number in range(count)]
         for app in apps:
             app.listens()
@@ -60,7 +61,7 @@ class OnServers:
         cls.addClassCleanup(cls.redis.stop)
 
     def setUp(self):
-        name = f"test{next(self.numbers)}"
+        self.database = name = f"test{next(self.numbers)}"
         self.postgres.sql(f"CREATE DATABASE {name}")
         self.redis.ask("FLUSHALL")
         url, replica = (server.url.removesuffix("postgres") + name

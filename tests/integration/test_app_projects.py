@@ -139,15 +139,26 @@ class Replicas(OnServers, AccountsTestCase):
     def stand_still(self, apps, token):
         """From now on the replica gets nothing new, and all of `apps` read from it: a new job is
         not in their public lists."""
-        for _ in range(2):  # each measures how far it is behind
-            for app in apps:
-                self.jobs(app)
-            self.replayed()
+        for number, app in enumerate(apps):
+            self.has_measured(app, number)
+        self.replayed()
         self.replica.pause_replay()
         self.addCleanup(self.replica.sql, "SELECT pg_wal_replay_resume()")
         apps[0].post("/api/jobs", {"title": "new", "company": "c"}, token=token)
         for app in apps:
             self.reads_from_the_replica(app)
+
+    def has_measured(self, app, number):
+        """It reads from the replica, so it knows a place in the primary's log that was replayed
+        before it stood still: by that it tells later how far the replica is behind."""
+        def has_read():
+            self.jobs(app)
+            [count] = self.replica.sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+                f"'{self.database}' AND application_name = 'instance{number}' "
+                "AND query LIKE '%FROM jobs%'")
+            return int(count) > 0
+        self.wait_for(has_read, what="a read from the replica")
 
     def reads_from_the_replica(self, app):
         """Not at each moment: while how far it is behind is not known, the primary is asked."""

@@ -292,7 +292,8 @@ class Stdout(Sinks):
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.addCleanup(daemon.stdout.close)
         self.addCleanup(daemon.wait)
-        wait_for(lambda: self.ctl("ping", check=False).code == 0, what="the daemon")
+        # Asked before it listens, clusterctl would start a daemon of its own.
+        self.about()
         self.start("print('hello', flush=True)\nprint('aside', file=sys.stderr, flush=True)\n"
                    "signal.pause()\n", "stdout")
         self.ctl("kill")

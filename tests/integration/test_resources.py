@@ -144,7 +144,7 @@ class FewDescriptors(ResourceTestCase):
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits))
         self.addCleanup(daemon.wait)
         self.addCleanup(daemon.terminate)
-        wait_for((self.home / "clusterd.sock").exists, what="the socket")
+        self.about()
 
     def test_the_one_too_many_is_told_the_others_go_on_and_there_is_room_again_later(self):
         first = self.dir / "first.json"
