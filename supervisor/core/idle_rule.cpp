@@ -18,6 +18,8 @@ constexpr milliseconds kTieQuiet{2000};
 constexpr milliseconds kLongestTieQuiet{10'000};
 /// A request that is due sooner than this may cross our end on the way.
 constexpr milliseconds kCrossing{3};
+/// For so long a machine with far too much to do may keep a process from its CPUs.
+constexpr milliseconds kWaitForCpu{100};
 /// Two looks further apart than this say nothing of what happened between them.
 constexpr milliseconds kCloseLooks{20};
 
@@ -152,6 +154,11 @@ Verdict judge(const ConnectionHistory& history, const DrainPace& pace)
     const milliseconds quiet = quiet_time(history);
     return quiet >= wanted && !is_request_due(history, quiet, wanted, pace) ? Verdict::idle
                                                                             : Verdict::settling;
+}
+
+bool outlasts_a_wait_for_cpu(const ConnectionHistory& history, const DrainPace& pace)
+{
+    return quiet_time(history) >= kWaitForCpu || pace.elapsed * 2 >= pace.limit;
 }
 
 bool is_unchanged(const ConnectionHistory& history, const ConnectionSample& sample)

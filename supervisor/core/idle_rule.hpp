@@ -75,6 +75,12 @@ enum class Verdict {
 /// first.
 [[nodiscard]] Verdict judge(const ConnectionHistory& history, const DrainPace& pace);
 
+/// Whether an idle connection may be closed while its worker has something to do. A worker that
+/// waits for a CPU in the midst of its answers looks as if it had finished them; so does one whose
+/// other threads hold it up. One that sleeps has nothing left to say, unless it waits for somebody
+/// else.
+[[nodiscard]] bool outlasts_a_wait_for_cpu(const ConnectionHistory& history, const DrainPace& pace);
+
 /// The last question before a connection is closed: has nothing happened since the last look?
 [[nodiscard]] bool is_unchanged(const ConnectionHistory& history, const ConnectionSample& sample);
 

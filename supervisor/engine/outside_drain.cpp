@@ -172,13 +172,13 @@ std::optional<OutsideDrain::Sockets> OutsideDrain::list(std::initializer_list<Tc
 /// Finds connections that are new, and drops those that the worker does not hold any more.
 void OutsideDrain::scan(milliseconds now)
 {
-    const auto processes = live_processes();
-    if (processes.empty()) {
+    tree_ = live_processes();
+    if (tree_.empty()) {
         process_gone_ = true;
         return;
     }
     std::map<std::uint64_t, HeldSocket> held;
-    for (const HeldSocket& socket : sockets_held(system_, processes))
+    for (const HeldSocket& socket : sockets_held(system_, tree_))
         held.emplace(socket.inode, socket);
     std::erase_if(connections_, [&](Connection& connection) {
         const auto still = held.find(connection.held.inode);
@@ -233,6 +233,7 @@ void OutsideDrain::look(milliseconds now)
     if (!diag_->refresh(sockets)) return; // figures of old would be taken for quiet ones
 
     int closes = 0;
+    std::optional<bool> rests; // asked only when a connection depends on it
     for (std::size_t i = 0; i < count; ++i) {
         Connection& connection = connections_[i];
         ConnectionHistory& history = connection.history;
@@ -240,9 +241,19 @@ void OutsideDrain::look(milliseconds now)
         longest_gap_ = std::max(longest_gap_, history.longest_gap);
         const DrainPace pace{now - began_, job_.limit, longest_gap_};
         if (denied_ || closes == kClosesPerPass || judge(history, pace) != Verdict::idle) continue;
+        if (!outlasts_a_wait_for_cpu(history, pace)) {
+            if (!rests) rests = worker_rests();
+            if (!*rests) continue;
+        }
         if (close(connection)) ++closes;
     }
     std::erase_if(connections_, [](const Connection& c) { return !is_open(c.socket.figures); });
+}
+
+/// No thread of it has anything to do: what it has to say for now is written.
+bool OutsideDrain::worker_rests()
+{
+    return std::ranges::none_of(tree_, [this](pid_t pid) { return has_work(system_, pid); });
 }
 
 /// False when it was not closed.

@@ -7,17 +7,18 @@
 // What an answer is, is guessed from the kernel's figures (supervisor/core/idle_rule.hpp). Known
 // limits, all of which `limit` ends and none of which is an error:
 // - An answer that pauses for longer than the quiet time (1 s at first, then twice the longest
-// pause
-//   seen in this connection) looks finished at the pause and is cut there: a head flushed at once
-//   with a body that takes seconds, `100 Continue`, slow server-sent events. So does a request that
-//   waits behind another's answer, in HTTP/2 or pipelined.
+//   pause seen in this connection) looks finished at the pause and is cut there: a head flushed at
+//   once with a body that takes seconds, `100 Continue`, slow server-sent events. So does a request
+//   that waits behind another's answer, in HTTP/2 or pipelined.
+// - That a pause is a wait for a CPU and none of the worker's own is told by the states of its
+//   threads: it has finished when all of them sleep. Where one never does, connections that are
+//   never quiet for 0.1 s are kept for half of `limit`.
 // - A client that never pauses for some milliseconds between an answer and its next request, and a
 //   stream without end, are never found idle: they are left to the caller's signal.
 // - A request that is on its way while we close is lost, as with every keep-alive timeout of a
 //   server. The gap is a network round trip; clients know to repeat what is safe to repeat.
 // - Connections over Unix sockets have no figures: they are not seen at all. So are those of
-// another
-//   network namespace, and those held by a process that has left the worker's tree.
+//   another network namespace, and those held by a process that has left the worker's tree.
 #pragma once
 
 #include "ipc/base/clock.hpp"
@@ -101,6 +102,7 @@ private:
     void scan(milliseconds now);
     bool add_connections(const std::map<std::uint64_t, HeldSocket>& held);
     void look(milliseconds now);
+    [[nodiscard]] bool worker_rests();
     bool close(Connection& connection);
     bool is_over(milliseconds now);
     bool handshakes_open(milliseconds now);
@@ -125,6 +127,7 @@ private:
     bool process_gone_ = false;
     bool denied_ = false; ///< closing is not allowed here
 
+    std::vector<pid_t> tree_;             ///< the worker and all below it, at the last scan
     std::vector<Connection> connections_; ///< the first ones are watched closely
     std::map<pid_t, ipc::UniqueFd> pidfds_;
     std::set<std::uint64_t> sorted_;     ///< inodes of held sockets that are connections or are not

@@ -238,6 +238,20 @@ ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid)
     return *stat;
 }
 
+bool has_work(ipc::System& system, pid_t pid)
+{
+    const auto tasks = system.list_directory("/proc/" + std::to_string(pid) + "/task");
+    if (!tasks) return false;
+    return std::ranges::any_of(*tasks, [&](const std::string& task) {
+        std::array<char, 64> path;
+        std::snprintf(path.data(), path.size(), "/proc/%d/task/%s/stat", pid, task.c_str());
+        std::array<char, kStatBytes> buffer;
+        const auto size = system.read_small(path.data(), buffer);
+        const auto thread = size ? parse_stat({buffer.data(), *size}) : std::nullopt;
+        return thread && (thread->state == 'R' || thread->state == 'D');
+    });
+}
+
 std::optional<ipc::ExitStatus> zombie_status(ipc::System& system, pid_t pid,
                                              std::uint64_t start_time)
 {

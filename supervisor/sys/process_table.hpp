@@ -47,6 +47,10 @@ ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid);
 /// It is still that process, and alive; true when nobody can tell, for want of descriptors.
 [[nodiscard]] bool lives(ipc::System& system, pid_t pid, std::uint64_t start_time);
 
+/// Whether one of its threads runs, or waits for a CPU or a disk (R and D in man 5 proc). False
+/// when it is gone.
+[[nodiscard]] bool has_work(ipc::System& system, pid_t pid);
+
 /// How a process has ended that nobody has waited for yet; empty when it lives, is gone, or is
 /// another one by now.
 std::optional<ipc::ExitStatus> zombie_status(ipc::System& system, pid_t pid,

@@ -22,9 +22,17 @@ using namespace std::chrono_literals;
 
 namespace {
 
+void compute(std::chrono::milliseconds time)
+{
+    const auto until = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < until) {
+    }
+}
+
 /// Serves until it is killed. A byte is a request: 'q' is answered with "a" at once, 'w' never, 's'
-/// stops the whole worker, and 'c' closes the listener before the answer. `taking` false:
-/// connections stay in the accept queue.
+/// stops the whole worker, 'c' closes the listener before the answer, and 'p' is two requests with
+/// a long computation before the second answer. `taking` false: connections stay in the accept
+/// queue.
 int serve(const ipc::UniqueFd& listener, bool taking)
 {
     std::vector<pollfd> fds{{.fd = taking ? listener.get() : -1, .events = POLLIN, .revents = 0}};
@@ -42,6 +50,10 @@ int serve(const ipc::UniqueFd& listener, bool taking)
                 fds[0].revents = 0;
             }
             if (byte == 's') ::pause();
+            if (byte == 'p') {
+                ::send(fds[i].fd, "a", 1, MSG_NOSIGNAL);
+                compute(50ms);
+            }
             if (byte != 'w') ::send(fds[i].fd, "a", 1, MSG_NOSIGNAL);
         }
         if (fds[0].revents != 0)
@@ -150,6 +162,31 @@ TEST_CASE("outside drain: a busy keep-alive client is never cut in a request, an
     CHECK(drained.figures.open_left == 0);
     CHECK(drained.figures.waiting_left == 0);
     CHECK(drained.calls == 1);
+}
+
+TEST_CASE("outside drain: a worker that computes between two answers is not cut")
+{
+    const Worker worker;
+    for (bool asked = false; !asked;) {
+        const auto client = connect_to(worker.port);
+        Drained drained{worker.job()};
+        // Its turns tell the drain that it makes no pauses. A connection that was found idle
+        // meanwhile is no test.
+        for (int turn = 0; is_quiet(client) && turn < 10; ++turn) {
+            talk(client);
+            drained.pass(1ms);
+        }
+        if (!is_quiet(client)) continue;
+        asked = true;
+        send_text(client, "p");
+        drained.pass(30ms); // the second answer is still computed
+        CHECK(receive(client) == "a");
+        drained.pass(40ms);
+        CHECK(receive(client) == "a");
+        REQUIRE(drained.done());
+        CHECK(receive(client) == "end");
+        CHECK(*drained.end == DrainEnd::empty);
+    }
 }
 
 TEST_CASE("outside drain: all of many connections without a request are closed")

@@ -417,3 +417,23 @@ TEST_CASE("zombie status: how a process has ended that nobody has waited for yet
         CHECK(zombie_status(system, 100, 1000) == row.want);
     }
 }
+
+TEST_CASE("has_work: any thread that runs or waits for a CPU or a disk")
+{
+    const struct {
+        const char* threads;
+        bool want;
+    } rows[] = {{"S", false}, {"SSS", false}, {"R", true},   {"D", true},   {"SSR", true},
+                {"SD", true}, {"T", false},   {"SI", false}, {"ZS", false}, {"", false}};
+    for (const auto& row : rows) {
+        CAPTURE(row.threads);
+        ScriptedSystem system;
+        pid_t thread = 100;
+        for (const char state : std::string{row.threads}) {
+            system.files[fmt::format("/proc/100/task/{}/stat", thread)] =
+                stat_text({.pid = thread, .state = state});
+            ++thread;
+        }
+        CHECK(has_work(system, 100) == row.want);
+    }
+}
