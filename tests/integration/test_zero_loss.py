@@ -18,7 +18,7 @@ import tempfile
 import unittest
 
 from harness import BIN, SANITIZED, ClusterTestCase, http_answer, http_get, is_alive, wait_for
-from load import Load
+from load import PIPELINED, Load
 
 RELOADS = int(os.environ.get("CLUSTER_RELOADS", "1" if SANITIZED else "3"))
 SLOW_MS = int(os.environ.get("CLUSTER_SLOW_MS", "1000"))
@@ -86,12 +86,14 @@ class UnderLoad(ClusterTestCase):
 
     def assert_nothing_lost(self, load):
         """An idle connection's end may cross a request that its client is just sending, as with any
-        server's keep-alive timeout: it is over at once, without a byte of an answer, and clients
-        repeat such a request. That may happen to one in a hundred connections closed, at most."""
+        server's keep-alive timeout: it is over at once, without a byte of an answer (of a pipeline:
+        to none of its requests), and clients repeat such a request. That may happen to one in a
+        hundred connections closed, at most."""
         result = self.counted(load)
         self.assertEqual(result.failed, 0, result)
         crossed = {loss["local_port"] for loss in result["failures"]
-                   if loss["cause"] == "eof" and loss["waited_ms"] < 20}
+                   if loss["cause"] == "eof" and loss["waited_ms"] < 20
+                   and (loss["kind"] != "pipelined" or loss["answers_before"] % PIPELINED == 0)}
         lost = {loss["local_port"] for loss in result["failures"]}
         self.assertEqual(lost, crossed, result)
         closed = sum(sum(row["closes"].values()) for row in result["kinds"].values())

@@ -597,16 +597,3 @@ TEST_CASE("idle rule: nothing is closed when the client, going by its habit, is 
     c.pass(12ms); // it has not
     CHECK(judge(c.history(), kFirstHalf) == Verdict::idle);
 }
-
-TEST_CASE(
-    "idle rule: a worker with something to do is given a tenth of a second, or half the limit")
-{
-    Connection c;
-    c.talk(3, 4ms, 10ms);
-    c.pass(30ms); // the client has left its habit
-    REQUIRE(judge(c.history(), kFirstHalf) == Verdict::idle);
-    CHECK_FALSE(outlasts_a_wait_for_cpu(c.history(), kFirstHalf));
-    CHECK(outlasts_a_wait_for_cpu(c.history(), kSecondHalf));
-    c.pass(90ms);
-    CHECK(outlasts_a_wait_for_cpu(c.history(), kFirstHalf));
-}
