@@ -11,7 +11,6 @@ import re
 import shutil
 import socket
 import struct
-import sys
 import tempfile
 import threading
 import unittest
@@ -46,7 +45,6 @@ class FaultyServer:
         else:
             self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
             self.port = self.listener.getsockname()[1]
-        sys.setswitchinterval(0.0005)  # many threads with little to do each
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -64,7 +62,8 @@ class FaultyServer:
     def serve(self, client, connection):
         with client, client.makefile("rb") as stream, contextlib.suppress(OSError, ValueError):
             request = 0
-            while head := b"".join(iter(stream.readline, b"\r\n")).decode():
+            # At the end of the stream lines are empty; such a head is the last one.
+            while head := b"".join(iter(lambda: stream.readline() or b"\r\n", b"\r\n")).decode():
                 request += 1
                 self.requests_of[connection] += 1
                 fault = self.plan(connection, request)
