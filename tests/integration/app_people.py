@@ -26,8 +26,8 @@ class AccountsTestCase(AppTestCase):
         body = {"email": email, "password": PASSWORD, "name": "Ada"} | more
         return app.post("/api/auth/register", body)
 
-    def login(self, app, email="ada@example.com", password=PASSWORD, **options):
-        return app.post("/api/auth/login", {"email": email, "password": password}, **options)
+    def login(self, app, email="ada@example.com", password=PASSWORD):
+        return app.post("/api/auth/login", {"email": email, "password": password})
 
     def granted(self, answer, status=200):
         self.assertEqual(answer.status, status, answer)
