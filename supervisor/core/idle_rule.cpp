@@ -80,10 +80,16 @@ bool answered_between(const ConnectionHistory& before, const ConnectionSample& s
            quiet_time(before) >= enough && sample.segments_in == before.last->segments_in + 1;
 }
 
+/// In the second half of the limit.
+bool is_late(const DrainPace& pace)
+{
+    return pace.elapsed * 2 >= pace.limit;
+}
+
 /// How long an answered connection must be quiet.
 milliseconds quiet_wanted(const ConnectionHistory& history, const DrainPace& pace)
 {
-    const bool late = pace.elapsed * 2 >= pace.limit;
+    const bool late = is_late(pace);
     const auto some = [late](milliseconds gap) { return late ? gap * 6 / 5 : gap * 2; };
     if (history.turns >= kTurnsToKnow) return std::max(kShortestQuiet, some(history.longest_gap));
     return std::max(late ? kUnknownQuietLate : kUnknownQuiet, some(pace.longest_gap));
@@ -102,8 +108,7 @@ milliseconds tie_quiet(const ConnectionHistory& history, const DrainPace& pace)
 bool is_request_due(const ConnectionHistory& history, milliseconds quiet, milliseconds wanted,
                     const DrainPace& pace)
 {
-    const bool late = pace.elapsed * 2 >= pace.limit;
-    if (late || !history.think || *history.think <= wanted + kCrossing) return false;
+    if (is_late(pace) || !history.think || *history.think <= wanted + kCrossing) return false;
     return quiet + kCrossing >= *history.think && quiet <= *history.think * 2;
 }
 
@@ -158,7 +163,7 @@ Verdict judge(const ConnectionHistory& history, const DrainPace& pace)
 
 bool outlasts_a_wait_for_cpu(const ConnectionHistory& history, const DrainPace& pace)
 {
-    return quiet_time(history) >= kWaitForCpu || pace.elapsed * 2 >= pace.limit;
+    return quiet_time(history) >= kWaitForCpu || is_late(pace);
 }
 
 bool is_unchanged(const ConnectionHistory& history, const ConnectionSample& sample)

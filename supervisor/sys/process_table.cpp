@@ -241,7 +241,7 @@ ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid)
 bool has_work(ipc::System& system, pid_t pid)
 {
     const auto tasks = system.list_directory("/proc/" + std::to_string(pid) + "/task");
-    if (!tasks) return false;
+    if (!tasks) return !is_gone(tasks.error());
     return std::ranges::any_of(*tasks, [&](const std::string& task) {
         std::array<char, 64> path;
         std::snprintf(path.data(), path.size(), "/proc/%d/task/%s/stat", pid, task.c_str());

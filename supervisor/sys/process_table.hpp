@@ -48,7 +48,7 @@ ipc::Result<ProcessStat> read_stat(ipc::System& system, pid_t pid);
 [[nodiscard]] bool lives(ipc::System& system, pid_t pid, std::uint64_t start_time);
 
 /// Whether one of its threads runs, or waits for a CPU or a disk (R and D in man 5 proc). False
-/// when it is gone.
+/// when it is gone, true when nobody can tell.
 [[nodiscard]] bool has_work(ipc::System& system, pid_t pid);
 
 /// How a process has ended that nobody has waited for yet; empty when it lives, is gone, or is

@@ -179,10 +179,10 @@ TEST_CASE("outside drain: a worker that computes between two answers is not cut"
         if (!is_quiet(client)) continue;
         asked = true;
         send_text(client, "p");
-        drained.pass(30ms); // the second answer is still computed
-        CHECK(receive(client) == "a");
-        drained.pass(40ms);
-        CHECK(receive(client) == "a");
+        drained.pass(70ms);
+        std::string answers = receive(client);
+        if (answers == "a") answers += receive(client);
+        CHECK(answers == "aa");
         REQUIRE(drained.done());
         CHECK(receive(client) == "end");
         CHECK(*drained.end == DrainEnd::empty);

@@ -436,4 +436,7 @@ TEST_CASE("has_work: any thread that runs or waits for a CPU or a disk")
         }
         CHECK(has_work(system, 100) == row.want);
     }
+    ScriptedSystem system;
+    system.fail_always("list directory /proc/100/task", EMFILE);
+    CHECK(has_work(system, 100));
 }
