@@ -27,7 +27,7 @@ public:
 };
 
 /// Writes nothing down.
-class NoRecorder final : public Recorder {
+class NoRecorder : public Recorder {
 public:
     void row(const Worker& /*worker*/) override {}
     void removed(std::uint64_t /*key*/) override {}

@@ -138,6 +138,10 @@ Handover Reloads::handover_of(const std::string& name, const App& app, std::size
 void Reloads::advance(const RunPtr& run)
 {
     const auto retiring = to_retire(run->rollout);
+    // Before the connections go to it: what is written down then names it as the one that has them,
+    // so a manager that comes after us does not end it as a half of this reload.
+    for (const std::size_t at : retiring)
+        take_over(run, at);
     if (!retiring.empty() && run->rollout.together) go_live(*run);
     for (const std::size_t at : retiring)
         retire(run, at);
@@ -230,25 +234,34 @@ void Reloads::successor_up(const RunPtr& run, std::size_t at, WaitResult result)
     advance(run);
 }
 
+/// The successor gets the place in the table, if that is still there.
+void Reloads::take_over(const RunPtr& run, std::size_t at)
+{
+    Slot& slot = run->slots[at];
+    if (!supervisor_.find(slot.id)) return;
+    run->rollout.slots[at] = SlotPhase::leaving;
+    Worker& successor = *supervisor_.find_row(std::exchange(slot.successor, 0));
+    slot.old = supervisor_.promote(successor).key;
+}
+
 void Reloads::retire(const RunPtr& run, std::size_t at)
 {
     Slot& slot = run->slots[at];
-    run->rollout.slots[at] = SlotPhase::leaving;
-    Worker& successor = *supervisor_.find_row(std::exchange(slot.successor, 0));
-    if (!supervisor_.find(slot.id)) { // deleted by its own means
-        supervisor_.abandon(successor, "its place is gone");
+    Worker* old = supervisor_.find_row(std::exchange(slot.old, 0));
+    if (!old) { // deleted by its own means
+        supervisor_.abandon(*supervisor_.find_row(std::exchange(slot.successor, 0)),
+                            "its place is gone");
         return slot_done(run, at);
     }
-    Worker& old = supervisor_.promote(successor);
     Waiting::Wait& wait = waiting_.prepare({}, [this, run, at](const WaitResult&) {
         if (!current(run)) return;
         if (const Worker* worker = supervisor_.find(run->slots[at].id)) tell(*run, *worker, "done");
         slot_done(run, at);
     });
-    waiting_.add(wait, old, Goal::gone);
-    run->leaving[old.key] = at;
-    tell(*run, successor, "draining");
-    supervisor_.ask(old, Event::delete_asked, run->order.cause, Leave::drained);
+    waiting_.add(wait, *old, Goal::gone);
+    run->leaving[old->key] = at;
+    tell(*run, *supervisor_.find(slot.id), "draining");
+    supervisor_.ask(*old, Event::delete_asked, run->order.cause, Leave::drained);
     waiting_.begin(wait);
 }
 

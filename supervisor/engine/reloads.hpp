@@ -98,6 +98,7 @@ private:
     struct Slot {
         int id = 0;
         std::uint64_t successor = 0; ///< key of the row that is getting up or stands by; 0 none
+        std::uint64_t old = 0;       ///< key of the row whose place has been taken; 0 none
         std::shared_ptr<const App> before; ///< what the worker was made from
     };
     struct Run {
@@ -119,6 +120,7 @@ private:
     void go_back(Worker& worker, const Run& run, std::size_t at);
     void slot_done(const RunPtr& run, std::size_t at);
     void successor_up(const RunPtr& run, std::size_t at, WaitResult result);
+    void take_over(const RunPtr& run, std::size_t at);
     void retire(const RunPtr& run, std::size_t at);
     void fail(const RunPtr& run, WaitFailure failure);
     bool roll_back(const RunPtr& run, const WaitFailure& failure);

@@ -62,7 +62,37 @@ struct Reloading : tests::WaitingMachine {
     }
 };
 
+/// At each writing down: whether those that have the place in the table accept from what is live.
+struct LooksAtEach : NoRecorder {
+    Supervisor& supervisor;
+    std::vector<bool> consistent;
+
+    explicit LooksAtEach(Supervisor& of) : supervisor{of} { of.record_to(*this); }
+    void flush() override
+    {
+        consistent.push_back(std::ranges::all_of(supervisor.workers(), [](const auto& row) {
+            return std::ranges::all_of(
+                row.second->sockets, &ListenSocket::live,
+                [](const auto& socket) -> const ListenSocket& { return *socket; });
+        }));
+    }
+};
+
 } // namespace
+
+TEST_CASE("reloads: whenever it may be cut short, those that are shown have the connections")
+{
+    Reloading r{true};
+    LooksAtEach looks{r.supervisor};
+    r.reload("a test", {0, 1}, r.supervisor.find(0)->app);
+    REQUIRE(r.until([&] {
+        r.end_what_is_asked_to();
+        return !r.results.empty();
+    }));
+    CHECK_FALSE(r.results[0]);
+    CHECK(looks.consistent.size() > 1);
+    CHECK(std::ranges::count(looks.consistent, false) == 0);
+}
 
 TEST_CASE("reloads: what is left of one is the workers whose place nobody has taken yet")
 {
