@@ -20,6 +20,11 @@ constexpr milliseconds kLongestTieQuiet{10'000};
 constexpr milliseconds kCrossing{3};
 /// For so long a machine with far too much to do may keep a process from its CPUs.
 constexpr milliseconds kWaitForCpu{100};
+/// The kernel's clock ticks once in that time at least (HZ is 100 or more).
+constexpr milliseconds kLongestJiffy{10};
+/// A client's kernel repeats what is not acknowledged after 200 ms at the earliest (RFC 8985 probes
+/// and RFC 6298 timeouts, with Linux's TCP_RTO_MIN), and delays its own acknowledgements by 40 ms.
+constexpr milliseconds kSoonestRepeat{160};
 /// Two looks further apart than this say nothing of what happened between them.
 constexpr milliseconds kCloseLooks{20};
 
@@ -27,6 +32,15 @@ constexpr milliseconds kCloseLooks{20};
 bool is_tie(const ConnectionSample& sample)
 {
     return sample.written() > 0 && sample.sent_ago == sample.received_ago;
+}
+
+/// Whether an acknowledgement came by itself after the request. Not one that came a tick later: the
+/// kernel reads its clock twice for one segment, for the data and then for the acknowledgement in
+/// it. And not one that came much later: it may be in a second copy of the request.
+bool acknowledged_later(const ConnectionSample& sample)
+{
+    const milliseconds later = sample.received_ago - sample.ack_ago;
+    return later > kLongestJiffy && later < kSoonestRepeat;
 }
 
 /// Whether one look alone proves that something was written after the last request came.
@@ -37,7 +51,7 @@ bool sent_after_received(const ConnectionSample& sample, bool repeated)
     if (!is_tie(sample)) return sample.sent_ago < sample.received_ago;
     // A request acknowledges all that its sender has got before. So what is not acknowledged, or
     // was acknowledged by itself later, was sent after the request.
-    return sample.unacknowledged > 0 || (!repeated && sample.ack_ago < sample.received_ago);
+    return sample.unacknowledged > 0 || (!repeated && acknowledged_later(sample));
 }
 
 /// Turns, and gaps within an answer. What moved between two distant looks may have been any number
