@@ -327,7 +327,7 @@ void Control::kill_all(const std::string& cause, std::function<void(const WaitRe
             EnvironmentNumbers numbers;
             store_.save(state_text(supervisor_, {}, numbers)); // the next daemon has nothing to end
             (void)store_.flush();
-            journal_.end();
+            end_records();
             done(result);
             // Once the answer is out, and whether or not anybody still reads it.
             boost::asio::post(loop_, [this] { endings_.quit(); });
@@ -340,6 +340,13 @@ void Control::kill_all(const std::string& cause, std::function<void(const WaitRe
     waiting_.begin(wait);
 }
 
+/// Of what runs: nothing does.
+void Control::end_records()
+{
+    journal_.end();
+    supervisor_.logs().remove_stage_name();
+}
+
 void Control::stop_all(std::function<void()> done)
 {
     if (std::exchange(stopping_all_, true)) return;
@@ -350,7 +357,7 @@ void Control::stop_all(std::function<void()> done)
     if (ending_ == Ending::none) ending_ = Ending::stop;
     journal_.under_way();
     Waiting::Wait& wait = waiting_.prepare({}, [this, done = std::move(done)](const WaitResult&) {
-        journal_.end();
+        end_records();
         done();
     });
     const std::string cause = "the daemon was told to stop";

@@ -192,6 +192,7 @@ private:
                      void (*append)(std::string&, Supervisor&, const Worker&),
                      std::string_view before, std::string_view after);
     void kill_all(const std::string& cause, std::function<void(const WaitResult&)> done);
+    void end_records();
     void end_everything(Waiting::Wait& wait, Event event, Goal goal, const std::string& cause);
     void note_under_way();
     static constexpr milliseconds kSaveAfter{50}; ///< of a change to what is wanted

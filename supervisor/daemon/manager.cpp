@@ -31,6 +31,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <string>
 #include <utility>
 
 namespace cluster::supervisor {
@@ -40,6 +41,14 @@ using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kLastAnswers{20}; ///< to get out
 constexpr std::chrono::seconds kNextAttempt{1};       ///< to become the guardian
+
+/// Memory of this home, and of no other on this machine; "" when it cannot be told.
+std::string stage_name(ipc::System& system)
+{
+    const auto lock = system.fstat(kLockFd);
+    if (!lock) return {};
+    return fmt::format("/clusterd-{}-{:x}-{:x}", ::geteuid(), lock->st_dev, lock->st_ino);
+}
 
 /// Everything the manager is made of, in the order in which it is built and torn down.
 class Manager {
@@ -128,6 +137,7 @@ Manager::Manager(boost::asio::io_context& loop, ipc::HomePaths paths, bool foreg
 int Manager::run(bool begin_empty)
 {
     raise_open_file_limit();
+    supervisor_.logs().set_stage_name(stage_name(system_));
     log_->info(fmt::format("clusterd {} serves {}", ipc::version(), ::getpid()));
     watch_signals();
     if (!service_.notify_socket.empty()) end_with_guardian();

@@ -2,6 +2,8 @@
 // files that splice(2) cannot write.
 #include "supervisor/engine/log_pump.hpp"
 
+#include "supervisor/sys/memory_file.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -26,7 +28,7 @@ void LogPump::need_stage(const LogPlan& plan, const std::vector<LogStream::Targe
     });
     const bool needed = copied || shares || plan.on_full == ipc::LogOnFull::spill;
     if (stage_ || !needed) return;
-    auto made = LogStage::make(system_, keeper_);
+    auto made = LogStage::make(system_, keeper_, stage_name_);
     if (made)
         stage_ = std::move(*made);
     else
@@ -36,13 +38,17 @@ void LogPump::need_stage(const LogPlan& plan, const std::vector<LogStream::Targe
 
 Result<void> LogPump::adopt_stage(std::uint64_t inode, KeptFds& kept)
 {
-    ipc::UniqueFd memory = kept.take(inode);
-    stage_lost_ = inode != 0 && !memory; // both daemons were killed
-    if (!memory) return {};
-    auto stage = LogStage::adopt(system_, keeper_, std::move(memory), kept);
+    if (inode == 0) return {};
+    auto stage = LogStage::adopt(system_, keeper_, stage_name_, inode, kept);
+    stage_lost_ = !stage || !*stage;
     if (!stage) return std::unexpected(stage.error());
     stage_ = std::move(*stage);
     return {};
+}
+
+void LogPump::remove_stage_name()
+{
+    if (!stage_name_.empty()) remove_named_memory(stage_name_);
 }
 
 void LogPump::settle_stage()

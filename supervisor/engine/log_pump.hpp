@@ -163,6 +163,10 @@ public:
     [[nodiscard]] std::uint64_t stage_inode() const { return stage_ ? stage_->inode() : 0; }
     /// For apps that spill.
     void set_spill_folder(std::string path) { spill_folder_ = std::move(path); }
+    /// Under which the stage is found again when nobody has kept it; "" (the default) it is not.
+    void set_stage_name(std::string name) { stage_name_ = std::move(name); }
+    /// Nothing runs any more whose lines it would be about.
+    void remove_stage_name();
 
     /// Writes out all that the worker has left in the pipe, as far as the gate allows; its last
     /// line counts as finished.
@@ -298,6 +302,7 @@ private:
     std::string text_;        ///< formed lines of one batch, behind room for a newline and a head
     std::string head_;        ///< of these lines
     std::string spill_folder_;
+    std::string stage_name_;
     boost::asio::steady_timer trouble_timer_; ///< armed while a stream is in trouble
     bool trouble_watched_ = false;
 };

@@ -30,6 +30,14 @@ enum Phase : std::uint32_t {
     splicing_phase
 };
 
+/// Open for both ends, and does not block.
+Result<ipc::UniqueFd> pipe_for_both(ipc::System& system)
+{
+    auto ends = system.pipe();
+    if (!ends) return std::unexpected(ends.error());
+    return system.open("/proc/self/fd/" + std::to_string(ends->read.get()), O_RDWR | O_NONBLOCK);
+}
+
 } // namespace
 
 /// As it lies in memory. Another version of us may read it.
@@ -51,10 +59,15 @@ FilePlace place_of(const struct stat& about)
 
 LogStage::LogStage(ipc::System& system, Keeper& keeper, SharedMemory memory, ipc::UniqueFd pipe)
     : system_{system}, memory_{std::move(memory)}, pipe_{std::move(pipe)},
-      kept_memory_{keeper, memory_.fd()}, kept_pipe_{keeper, pipe_.get()}
+      kept_pipe_{keeper, pipe_.get()}
 {
     static_assert(sizeof(Record) <= kMemory && std::atomic<std::uint32_t>::is_always_lock_free);
     if (auto null = system_.open("/dev/null", O_WRONLY)) null_ = std::move(*null);
+}
+
+std::uint64_t LogStage::inode() const
+{
+    return inode_of(memory_.fd());
 }
 
 LogStage::Record& LogStage::record() const
@@ -62,35 +75,50 @@ LogStage::Record& LogStage::record() const
     return *static_cast<Record*>(memory_.bytes());
 }
 
-Result<std::unique_ptr<LogStage>> LogStage::make(ipc::System& system, Keeper& keeper)
+Result<std::unique_ptr<LogStage>> LogStage::make(ipc::System& system, Keeper& keeper,
+                                                 const std::string& name)
 {
-    auto memfd = memory_file("clusterd log stage", {});
-    if (!memfd) return std::unexpected(memfd.error());
-    auto memory = SharedMemory::map(std::move(*memfd), kMemory);
+    ipc::Result<ipc::UniqueFd> file{std::in_place};
+    if (!name.empty()) file = named_memory(name, kMemory);
+    const bool named = file && *file;
+    if (!named) file = memory_file("clusterd log stage", {});
+    if (!file) return std::unexpected(file.error());
+    auto memory = SharedMemory::map(std::move(*file), kMemory);
     if (!memory) return std::unexpected(memory.error());
-    auto ends = system.pipe();
-    if (!ends) return std::unexpected(ends.error());
-    auto both =
-        system.open("/proc/self/fd/" + std::to_string(ends->read.get()), O_RDWR | O_NONBLOCK);
-    if (!both) return std::unexpected(both.error());
+    auto pipe = pipe_for_both(system);
+    if (!pipe) return std::unexpected(pipe.error());
     std::unique_ptr<LogStage> stage{
-        new LogStage(system, keeper, std::move(*memory), std::move(*both))};
+        new LogStage(system, keeper, std::move(*memory), std::move(*pipe))};
+    if (!named) stage->kept_memory_ = Kept{keeper, stage->memory_.fd()};
     stage->record().pipe = inode_of(stage->pipe());
     stage->record().version = kVersion;
     return stage;
 }
 
 Result<std::unique_ptr<LogStage>> LogStage::adopt(ipc::System& system, Keeper& keeper,
-                                                  ipc::UniqueFd memory, KeptFds& kept)
+                                                  const std::string& name, std::uint64_t inode,
+                                                  KeptFds& kept)
 {
+    ipc::UniqueFd memory = name.empty() ? ipc::UniqueFd{} : open_named_memory(name);
+    const bool named = memory && inode_of(memory.get()) == inode;
+    if (!named) memory = kept.take(inode);
+    if (!memory) return nullptr;
     auto mapped = SharedMemory::map(std::move(memory), kMemory);
     if (!mapped) return std::unexpected(mapped.error());
-    const auto& record = *static_cast<const Record*>(mapped->bytes());
+    auto& record = *static_cast<Record*>(mapped->bytes());
     if (record.version != kVersion) return ipc::fail(EPROTO, "log stage of another version");
     ipc::UniqueFd pipe = kept.take(record.pipe);
-    if (!pipe) return ipc::fail(ENOENT, "pipe of the log stage");
-    return std::unique_ptr<LogStage>{
+    if (!pipe) {
+        auto fresh = pipe_for_both(system);
+        if (!fresh) return std::unexpected(fresh.error());
+        pipe = std::move(*fresh);
+        record.pipe = inode_of(pipe.get());
+        if (record.phase == consuming_phase) record.phase = idle_phase;
+    }
+    std::unique_ptr<LogStage> stage{
         new LogStage(system, keeper, std::move(*mapped), std::move(pipe))};
+    if (!named) stage->kept_memory_ = Kept{keeper, stage->memory_.fd()};
+    return stage;
 }
 
 void LogStage::writing(std::span<const FilePlace> files)

@@ -13,6 +13,10 @@
 //
 // Taking is splicing into a pipe of our own, which a successor gets too and whose content tells how
 // much was taken. One stage is enough: there is one batch at a time.
+//
+// The memory has a name, under which it is found when guardian and manager were killed together.
+// The pipe is gone then, and what was being taken counts as taken: a call that a kill finds under
+// way is through before the kill has an effect.
 #pragma once
 
 #include "ipc/base/system.hpp"
@@ -24,6 +28,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace cluster::supervisor {
@@ -44,13 +49,18 @@ class LogStage {
 public:
     static constexpr std::size_t kMaxFiles = 2; ///< of a stream
 
-    static ipc::Result<std::unique_ptr<LogStage>> make(ipc::System& system, Keeper& keeper);
-    /// That of the daemon before us. Errors: `kept` does not have all of it.
+    /// `name` as memory_file.hpp wants it. Where it is "", or nothing can be had under it, the
+    /// memory has none, and is kept like the pipe.
+    static ipc::Result<std::unique_ptr<LogStage>> make(ipc::System& system, Keeper& keeper,
+                                                       const std::string& name);
+    /// That of the daemon before us, by the inode of its memory; null when that is lost. By name
+    /// first: numbers of named memory are not from where those of pipes and sockets are.
     static ipc::Result<std::unique_ptr<LogStage>> adopt(ipc::System& system, Keeper& keeper,
-                                                        ipc::UniqueFd memory, KeptFds& kept);
+                                                        const std::string& name,
+                                                        std::uint64_t inode, KeptFds& kept);
 
     /// Of its memory: what the state calls it by.
-    [[nodiscard]] std::uint64_t inode() const { return kept_memory_.inode(); }
+    [[nodiscard]] std::uint64_t inode() const;
     /// Open for both, does not block, and empty between two batches. What was copied into it with
     /// tee(2) can be moved into it with splice(2): it takes the same room.
     [[nodiscard]] int pipe() const { return pipe_.get(); }
@@ -95,7 +105,7 @@ private:
     SharedMemory memory_;
     ipc::UniqueFd pipe_;
     ipc::UniqueFd null_; ///< /dev/null
-    Kept kept_memory_;
+    Kept kept_memory_;   ///< where it has no name
     Kept kept_pipe_;
 };
 

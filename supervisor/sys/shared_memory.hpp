@@ -9,7 +9,7 @@
 
 namespace cluster::supervisor {
 
-/// A memfd (memory_file.hpp) mapped for reading and writing.
+/// A file in memory (memory_file.hpp) mapped for reading and writing.
 class SharedMemory {
 public:
     SharedMemory() = default;

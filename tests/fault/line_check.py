@@ -1,8 +1,5 @@
 """Whether the log files of writes_lines.py hold every line once and in order, run by run, over all
 files that were set aside (not compressed, and all kept).
-
-In a file that several workers share, a kill in the middle of a write may leave a line in two parts
-with others between them: then both have to be there, and to make that line.
 """
 
 import os
@@ -14,7 +11,6 @@ import proc
 from writes_lines import COUNTS, STREAMS, line
 
 DEADLINE_S = 10
-SHARED = ("lines-out", "lines-error")  # files of the app `lines` that have several writers
 
 
 @dataclass
@@ -35,7 +31,6 @@ class LineCheck:
         self.longest = longest
         self.files = {}  # by path: (file, stream, start of a line that is not whole yet)
         self.runs = {}
-        self.halves = {}  # by path: begins of lines whose ends are still to come
         self.finished = set()
         self.lines = 0
 
@@ -101,7 +96,7 @@ class LineCheck:
         *lines, rest = (rest + file.read()).split(b"\n")
         self.files[path] = (file, at, rest)
         self.lines += len(lines)
-        return filter(None, (self._fault_in(text, path, at, killed) for text in lines))
+        return filter(None, (self._fault_in(text, at, killed) for text in lines))
 
     @staticmethod
     def _after(path, file):
@@ -125,18 +120,12 @@ class LineCheck:
                 pass
         raise AssertionError(f"{path.name}: the file read so far is not there any more")
 
-    def _fault_in(self, text, path, at, killed):
-        halves = self.halves.setdefault(path, [])
-        if half := next((it for it in halves if self._is_next(it + text, at)), None):
-            halves.remove(half)
-            self.runs[name_in(half + text)].seen[at] += 1
-            return None
+    def _fault_in(self, text, at, killed):
         name = name_in(text)
         if not re.fullmatch("[0-9]+-[0-9a-f]+", name) or not (self.progress / name).exists():
             # Cut within the name of its run, unless it is no line of a run at all.
-            begun = name and any(it.name.startswith(name) for it in self.progress.iterdir())
-            if begun:
-                halves.append(text)
+            begun = name and any(it.name.startswith(name) and pid_of(it.name) in killed
+                                 for it in self.progress.iterdir())
             return None if begun else f"a strange line {shorten(text)}"
         run = self.runs.setdefault(name, Run())
         wanted = line(name, STREAMS[at], run.seen[at], self.longest)
@@ -147,18 +136,8 @@ class LineCheck:
         if wanted.startswith(text) and not cut and pid_of(name) in killed:
             run.cut[at] = True
             return None
-        if wanted.startswith(text) and not cut and path.stem in SHARED:
-            halves.append(text)
-            return None
         return (f"run {name}, line {run.seen[at]}: {shorten(text)} instead of {shorten(wanted)}"
                 + (", after it was cut" if cut else ""))
-
-
-    def _is_next(self, text, at):
-        """The line that comes next in its run."""
-        run = self.runs.get(name_in(text))
-        return run and not run.cut[at] and text == line(name_in(text), STREAMS[at], run.seen[at],
-                                                    self.longest)
 
 
 def name_in(text):

@@ -14,6 +14,9 @@ OWN = pathlib.Path(__file__).resolve().parent / "workers"
 CLIENTS = "new=1,kept=2"
 CLIENT_COUNT = 3
 THINK_MS = 25
+# A worker that is replaced before it is up, and these say nothing when they are, has so long to get
+# up and serve who waits for it: seconds, under the sanitizers with another suite beside them.
+DRAIN_MS = 5000
 LONGEST_MERGED = 40_000  # a shared file keeps lines whole that fit into a pipe
 LONGEST_ALONE = 150_000
 EVERYTHING = ("start", "stop", "restart", "reload", "scale", "delete")
@@ -102,7 +105,7 @@ class Workload:
         # Patience with workers that are killed again and again; none with slow ones.
         spec = {"name": name, "script": str(script), "cwd": str(self.directory),
                 "interpreter": interpreter_of(script), "max_restarts": 1_000_000,
-                "min_uptime": 50, "drain_timeout": 1000, "reload": {"soak": 50},
+                "min_uptime": 50, "drain_timeout": DRAIN_MS, "reload": {"soak": 50},
                 "instances": 1}
         return spec | attributes
 

@@ -173,7 +173,7 @@ TEST_CASE("log pump: of a batch that was written in part, a successor writes all
     {
         KeptFds twin = p.keeper.hand_over();
         tests::FakeKeeper nobody;
-        auto dying = LogStage::adopt(p.system, nobody, twin.take(stage), twin);
+        auto dying = LogStage::adopt(p.system, nobody, "", stage, twin);
         REQUIRE(dying);
         const FilePlace place = place_of(about);
         (*dying)->writing({&place, 1});
@@ -205,7 +205,7 @@ TEST_CASE("log pump: of a batch that was written and taken in part, a successor 
     {
         KeptFds twin = p.keeper.hand_over();
         tests::FakeKeeper nobody;
-        auto dying = LogStage::adopt(p.system, nobody, twin.take(stage), twin);
+        auto dying = LogStage::adopt(p.system, nobody, "", stage, twin);
         REQUIRE(dying);
         std::ofstream{plan.path, std::ios::app} << "date: one\n";
         (*dying)->writing({});
@@ -242,7 +242,7 @@ TEST_CASE(
         {
             KeptFds twin = p.keeper.hand_over();
             tests::FakeKeeper nobody;
-            auto dying = LogStage::adopt(p.system, nobody, twin.take(stage), twin);
+            auto dying = LogStage::adopt(p.system, nobody, "", stage, twin);
             REQUIRE(dying);
             const auto log = p.system.open(file, O_WRONLY, 0);
             REQUIRE(log);
@@ -268,6 +268,118 @@ TEST_CASE(
         p.file_becomes(file, "first\n" + line + "another\n");
         CHECK(content(file) == "first\n" + line + "another\n");
     }
+}
+
+namespace {
+
+/// Two daemons that are killed together: nobody has kept anything, and workers hold their pipes.
+struct BothKilled : Pumping {
+    std::string name = "/clusterd-test-" + std::to_string(::getpid());
+    LogPump after{loop, system, keeper, clock, [](const std::string&) {}};
+
+    BothKilled()
+    {
+        pump.set_stage_name(name);
+        after.set_stage_name(name);
+    }
+    ~BothKilled() { after.remove_stage_name(); }
+
+    /// In the middle of a batch.
+    std::unique_ptr<LogStage> dying()
+    {
+        KeptFds all = keeper.hand_over();
+        auto stage = LogStage::adopt(system, nobody, name, pump.stage_inode(), all);
+        REQUIRE(stage);
+        REQUIRE(*stage);
+        return std::move(*stage);
+    }
+    /// It is `before` of the pump that is dead.
+    std::unique_ptr<LogStream> adopt(std::unique_ptr<LogStream> before, LogPlan plan,
+                                     int worker = 0)
+    {
+        KeptFds all = keeper.hand_over();
+        ipc::UniqueFd pipe = all.take(before->inode());
+        before.reset();
+        auto stream = after.adopt(worker, StreamKind::out, std::move(plan), std::move(pipe));
+        REQUIRE(stream);
+        return std::move(*stream);
+    }
+    void adopt_stage()
+    {
+        KeptFds none;
+        REQUIRE(after.adopt_stage(pump.stage_inode(), none));
+    }
+
+private:
+    tests::FakeKeeper nobody;
+};
+
+} // namespace
+
+TEST_CASE("log pump: both daemons killed, a line in a shared file is finished by its own stream")
+{
+    BothKilled p;
+    const std::string file = p.path("out.log");
+    auto one = p.open(file, 0);
+    auto two = p.open(file, 1);
+    const auto end_one = worker_end(*one);
+    const auto end_two = worker_end(*two);
+    const auto log = p.system.open(file, O_WRONLY, 0);
+    REQUIRE(log);
+    say(end_one, "begin");
+    p.dying()->splicing(one->inode(), place_of(*p.system.fstat(log->get())), 12);
+    REQUIRE(p.system.splice(one->fd(), log->get(), nullptr, 5) == 5);
+    say(end_two, "another\n");
+
+    p.adopt_stage();
+    const auto first = p.adopt(std::move(one), {.path = file});
+    const auto second = p.adopt(std::move(two), {.path = file}, 1);
+    p.after.settle_stage();
+    p.settle();
+    CHECK(content(file) == "begin");
+    say(end_one, " to end\n");
+    p.file_becomes(file, "begin to end\nanother\n");
+    CHECK(content(file) == "begin to end\nanother\n");
+}
+
+TEST_CASE("log pump: both daemons killed, a batch that was written in part is written once")
+{
+    BothKilled p;
+    LogPlan plan{.path = p.path("out.log")};
+    plan.style.date_format = "[date]";
+    auto before = p.open(plan);
+    const auto log = p.system.open(plan.path, O_WRONLY, 0);
+    REQUIRE(log);
+    const FilePlace place = place_of(*p.system.fstat(log->get()));
+    p.dying()->writing({&place, 1});
+    std::ofstream{plan.path, std::ios::app} << "date: on";
+    say(worker_end(*before), "one\n");
+
+    p.adopt_stage();
+    const auto stream = p.adopt(std::move(before), plan);
+    p.after.settle_stage();
+    p.after.drain(*stream);
+    CHECK(content(plan.path) == "date: one\n");
+}
+
+TEST_CASE("log pump: both daemons killed, what was taken is not written again")
+{
+    BothKilled p;
+    LogPlan plan{.path = p.path("out.log")};
+    plan.style.date_format = "[date]";
+    auto before = p.open(plan);
+    say(worker_end(*before), "one\ntwo\n");
+    const auto dying = p.dying();
+    std::ofstream{plan.path, std::ios::app} << "date: one\n";
+    dying->writing({});
+    dying->consuming(before->inode(), 4);
+    REQUIRE(p.system.splice(before->fd(), dying->pipe(), nullptr, 4) == 4);
+
+    p.adopt_stage();
+    const auto stream = p.adopt(std::move(before), plan);
+    p.after.settle_stage();
+    p.after.drain(*stream);
+    CHECK(content(plan.path) == "date: one\ndate: two\n");
 }
 
 TEST_CASE("log pump: a worker that is removed while it is blocked loses what does not fit")
