@@ -59,15 +59,10 @@ FilePlace place_of(const struct stat& about)
 
 LogStage::LogStage(ipc::System& system, Keeper& keeper, SharedMemory memory, ipc::UniqueFd pipe)
     : system_{system}, memory_{std::move(memory)}, pipe_{std::move(pipe)},
-      kept_pipe_{keeper, pipe_.get()}
+      kept_memory_{keeper, memory_.fd()}, kept_pipe_{keeper, pipe_.get()}
 {
     static_assert(sizeof(Record) <= kMemory && std::atomic<std::uint32_t>::is_always_lock_free);
     if (auto null = system_.open("/dev/null", O_WRONLY)) null_ = std::move(*null);
-}
-
-std::uint64_t LogStage::inode() const
-{
-    return inode_of(memory_.fd());
 }
 
 LogStage::Record& LogStage::record() const
@@ -80,8 +75,7 @@ Result<std::unique_ptr<LogStage>> LogStage::make(ipc::System& system, Keeper& ke
 {
     ipc::Result<ipc::UniqueFd> file{std::in_place};
     if (!name.empty()) file = named_memory(name, kMemory);
-    const bool named = file && *file;
-    if (!named) file = memory_file("clusterd log stage", {});
+    if (!file || !*file) file = memory_file("clusterd log stage", {});
     if (!file) return std::unexpected(file.error());
     auto memory = SharedMemory::map(std::move(*file), kMemory);
     if (!memory) return std::unexpected(memory.error());
@@ -89,7 +83,6 @@ Result<std::unique_ptr<LogStage>> LogStage::make(ipc::System& system, Keeper& ke
     if (!pipe) return std::unexpected(pipe.error());
     std::unique_ptr<LogStage> stage{
         new LogStage(system, keeper, std::move(*memory), std::move(*pipe))};
-    if (!named) stage->kept_memory_ = Kept{keeper, stage->memory_.fd()};
     stage->record().pipe = inode_of(stage->pipe());
     stage->record().version = kVersion;
     return stage;
@@ -99,9 +92,11 @@ Result<std::unique_ptr<LogStage>> LogStage::adopt(ipc::System& system, Keeper& k
                                                   const std::string& name, std::uint64_t inode,
                                                   KeptFds& kept)
 {
-    ipc::UniqueFd memory = name.empty() ? ipc::UniqueFd{} : open_named_memory(name);
-    const bool named = memory && inode_of(memory.get()) == inode;
-    if (!named) memory = kept.take(inode);
+    ipc::UniqueFd memory = kept.take(inode);
+    if (!memory && !name.empty()) {
+        memory = open_named_memory(name);
+        if (memory && inode_of(memory.get()) != inode) memory = ipc::UniqueFd{};
+    }
     if (!memory) return nullptr;
     auto mapped = SharedMemory::map(std::move(memory), kMemory);
     if (!mapped) return std::unexpected(mapped.error());
@@ -115,10 +110,8 @@ Result<std::unique_ptr<LogStage>> LogStage::adopt(ipc::System& system, Keeper& k
         record.pipe = inode_of(pipe.get());
         if (record.phase == consuming_phase) record.phase = idle_phase;
     }
-    std::unique_ptr<LogStage> stage{
+    return std::unique_ptr<LogStage>{
         new LogStage(system, keeper, std::move(*mapped), std::move(pipe))};
-    if (!named) stage->kept_memory_ = Kept{keeper, stage->memory_.fd()};
-    return stage;
 }
 
 void LogStage::writing(std::span<const FilePlace> files)

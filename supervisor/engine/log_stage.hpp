@@ -50,17 +50,17 @@ public:
     static constexpr std::size_t kMaxFiles = 2; ///< of a stream
 
     /// `name` as memory_file.hpp wants it. Where it is "", or nothing can be had under it, the
-    /// memory has none, and is kept like the pipe.
+    /// memory has none.
     static ipc::Result<std::unique_ptr<LogStage>> make(ipc::System& system, Keeper& keeper,
                                                        const std::string& name);
     /// That of the daemon before us, by the inode of its memory; null when that is lost. By name
-    /// first: numbers of named memory are not from where those of pipes and sockets are.
+    /// where `kept` does not have it.
     static ipc::Result<std::unique_ptr<LogStage>> adopt(ipc::System& system, Keeper& keeper,
                                                         const std::string& name,
                                                         std::uint64_t inode, KeptFds& kept);
 
     /// Of its memory: what the state calls it by.
-    [[nodiscard]] std::uint64_t inode() const;
+    [[nodiscard]] std::uint64_t inode() const { return kept_memory_.inode(); }
     /// Open for both, does not block, and empty between two batches. What was copied into it with
     /// tee(2) can be moved into it with splice(2): it takes the same room.
     [[nodiscard]] int pipe() const { return pipe_.get(); }
@@ -105,7 +105,7 @@ private:
     SharedMemory memory_;
     ipc::UniqueFd pipe_;
     ipc::UniqueFd null_; ///< /dev/null
-    Kept kept_memory_;   ///< where it has no name
+    Kept kept_memory_;   ///< a name alone may be taken away (RemoveIPC of man 5 logind.conf)
     Kept kept_pipe_;
 };
 

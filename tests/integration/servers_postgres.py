@@ -27,6 +27,7 @@ SETTINGS = {
     "listen_addresses": "'127.0.0.1'",
     "fsync": "off",  # the machine survives our tests, and so does the page cache
     "shared_buffers": "'16MB'",
+    "dynamic_shared_memory_type": "mmap",  # in the data folder: a killed one leaves nothing behind
     "max_connections": "100",
     "wal_level": "replica",
     "max_wal_senders": "8",
