@@ -105,9 +105,11 @@ class LineCheck:
         wanted = os.fstat(file.fileno()).st_ino if file else None
         end = time.monotonic() + DEADLINE_S
         while time.monotonic() < end:  # a rotation in the midst of looking makes us look again
-            names = [*sorted(path.parent.glob(f"{path.name}.*Z")), path]
+            names = files_of(path)
             try:
                 inodes = [None, *(it.stat().st_ino for it in names)]
+                if names != files_of(path):  # what was first may not be any more
+                    continue
                 if wanted and inodes[-1] == wanted:
                     return None
                 if wanted in inodes:
@@ -138,6 +140,11 @@ class LineCheck:
             return None
         return (f"run {name}, line {run.seen[at]}: {shorten(text)} instead of {shorten(wanted)}"
                 + (", after it was cut" if cut else ""))
+
+
+def files_of(path):
+    """Of one log, oldest first."""
+    return [*sorted(path.parent.glob(f"{path.name}.*Z")), path]
 
 
 def name_in(text):
