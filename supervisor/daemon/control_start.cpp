@@ -253,16 +253,17 @@ Control::Outcome Control::scale(const SessionPtr& session, const ipc::Request& r
 }
 
 /// The worker's app with what a restart changes: variables laid over the caller's environment that
-/// is stored, attributes over those that were declared.
+/// is stored and, as PM2 does it, over `env`; attributes over those that were declared.
 ipc::RpcResult<Control::AppPtr> Control::revise(const Worker& worker, const json& params)
 {
     const auto added = environment_in(params);
     if (!added) return std::unexpected(added.error());
     ipc::Environment inherited = *worker.app->inherited;
-    for (const auto& [name, value] : *added)
-        inherited[name] = value;
-
     json attributes = ipc::to_json(worker.spec());
+    for (const auto& [name, value] : *added) {
+        inherited[name] = value;
+        if (worker.spec().env.contains(name)) attributes["env"][name] = value;
+    }
     if (const json changed = params.value("attributes", json::object()); changed.is_object())
         attributes.update(changed);
     else

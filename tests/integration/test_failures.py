@@ -209,16 +209,20 @@ class Surroundings(ClusterTestCase):
         self.assertEqual(len(self.json("list")["processes"]), len(os.sched_getaffinity(0)))
 
     def test_update_env_brings_the_callers_environment_and_nothing_else_does(self):
-        app = {"name": "api", "script": self.worker("sleeps.sh")}
+        app = {"name": "api", "script": self.worker("sleeps.sh"), "env": {"DECLARED": "calm"}}
         self.ctl("start", self.ecosystem(app), env={"MOOD": "calm"})
 
-        def mood():
-            return self.json("env", 0)["env"].get("MOOD")
+        def mood(name="MOOD"):
+            return self.json("env", 0)["env"].get(name)
         self.assertEqual(mood(), "calm")
         self.ctl("restart", "api", env={"MOOD": "wild"})
         self.assertEqual(mood(), "calm")
         self.ctl("restart", "api", "--update-env", env={"MOOD": "wild"})
-        self.assertEqual(mood(), "wild")
+        self.assertEqual((mood(), mood("DECLARED")), ("wild", "calm"))
+        self.ctl("reload", "api", "--update-env", env={"DECLARED": "wild"})
+        self.assertEqual((mood(), mood("DECLARED")), ("wild", "wild"))
+        self.ctl("reload", self.ecosystem(app))
+        self.assertEqual(mood("DECLARED"), "calm")
 
     def test_env_name_is_chosen_by_the_env_option(self):
         app = {"name": "api", "script": self.worker("sleeps.sh"), "env": {"MODE": "dev", "A": "1"},
