@@ -113,8 +113,9 @@ void Cgroups::discover()
         const auto own = own_group(system_, name);
         if (!own) continue;
         const std::string base = own->folder() + "/" + label_;
-        if (system_.make_directories(base))
-            controllers_[std::string{name}] = {.version = 1, .base = base};
+        if (!system_.make_directories(base)) continue;
+        controllers_[std::string{name}] = {.version = 1, .base = base};
+        (void)system_.remove_directory(base); // it was to see whether we may; `make` makes it again
     }
 }
 

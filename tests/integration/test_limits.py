@@ -166,7 +166,9 @@ class Limits(LimitsCase):
         self.ctl("kill")
         self.assertEqual(groups_named(unique_id), [])
         if base.name.startswith("clusterctl-"):
-            self.assertFalse(base.exists())
+            self.assertEqual(groups_named(base.name), [])
+            self.ctl("start", self.ecosystem({"name": "free", "script": self.worker("sleeps.sh")}))
+            self.assertEqual(groups_named(base.name), [], "made although no limit asks for it")
 
     def test_rlimits_priority_and_privileges_are_those_declared(self):
         self.start("tells_limits.py", nice=5, oom_score_adj=300, no_new_privileges=True,

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -158,6 +159,8 @@ TEST_CASE("cgroups: version 1 has a group for each controller that a limit needs
     const std::string memory = cgroups.controller("memory_max").base;
     const std::string cpu = cgroups.controller("cpu_max").base;
     CHECK(memory.starts_with("/cg/memory/box/clusterctl-"));
+    for (const std::string& base : {memory, cpu}) // made to see whether we may
+        CHECK(std::ranges::count(m.system.calls, "remove directory " + base) == 1);
     m.has_worker_group(memory + "/w1");
     m.has_worker_group(cpu + "/w1");
     const auto made = cgroups.make("w1", {.memory_max = 1 << 20, .cpu_max = 250});
