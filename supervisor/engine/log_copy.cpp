@@ -48,7 +48,7 @@ Result<void> LogPump::adopt_stage(std::uint64_t inode, KeptFds& kept)
 
 void LogPump::remove_stage_name()
 {
-    if (!stage_name_.empty()) remove_named_memory(stage_name_);
+    remove_named_memory(stage_name_);
 }
 
 void LogPump::settle_stage()

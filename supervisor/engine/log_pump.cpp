@@ -1,5 +1,7 @@
 #include "supervisor/engine/log_pump.hpp"
 
+#include "supervisor/sys/pipes.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -107,19 +109,15 @@ Result<std::unique_ptr<LogStream>> LogPump::open(int worker, StreamKind kind, Lo
 {
     auto targets = open_targets(plan);
     if (!targets) return std::unexpected(targets.error());
-    auto ends = system_.pipe();
-    if (!ends) return std::unexpected(ends.error());
+    auto pipe = pipe_for_both(system_);
+    if (!pipe) return std::unexpected(pipe.error());
     if (owner.first != ::geteuid()) {
-        if (auto owned = system_.fchown(ends->read.get(), owner.first, owner.second); !owned)
+        if (auto owned = system_.fchown(pipe->get(), owner.first, owner.second); !owned)
             return std::unexpected(owned.error());
     }
-    // Opened for both, so that it never reports its end while no worker runs.
-    auto both =
-        system_.open("/proc/self/fd/" + std::to_string(ends->read.get()), O_RDWR | O_NONBLOCK);
-    if (!both) return std::unexpected(both.error());
     need_stage(plan, *targets);
     std::unique_ptr<LogStream> stream{
-        new LogStream(*this, worker, kind, std::move(plan), std::move(*both), std::move(*targets))};
+        new LogStream(*this, worker, kind, std::move(plan), std::move(*pipe), std::move(*targets))};
     watch(*stream);
     return stream;
 }

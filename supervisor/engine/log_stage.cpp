@@ -1,7 +1,7 @@
 #include "supervisor/engine/log_stage.hpp"
 
 #include "supervisor/sys/memory_file.hpp"
-#include "supervisor/sys/pipe_content.hpp"
+#include "supervisor/sys/pipes.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -29,14 +29,6 @@ enum Phase : std::uint32_t {
     returned_phase,
     splicing_phase
 };
-
-/// Open for both ends, and does not block.
-Result<ipc::UniqueFd> pipe_for_both(ipc::System& system)
-{
-    auto ends = system.pipe();
-    if (!ends) return std::unexpected(ends.error());
-    return system.open("/proc/self/fd/" + std::to_string(ends->read.get()), O_RDWR | O_NONBLOCK);
-}
 
 } // namespace
 
@@ -73,9 +65,8 @@ LogStage::Record& LogStage::record() const
 Result<std::unique_ptr<LogStage>> LogStage::make(ipc::System& system, Keeper& keeper,
                                                  const std::string& name)
 {
-    ipc::Result<ipc::UniqueFd> file{std::in_place};
-    if (!name.empty()) file = named_memory(name, kMemory);
-    if (!file || !*file) file = memory_file("clusterd log stage", {});
+    auto file = named_memory(name, kMemory);
+    if (!file) file = memory_file("clusterd log stage", {});
     if (!file) return std::unexpected(file.error());
     auto memory = SharedMemory::map(std::move(*file), kMemory);
     if (!memory) return std::unexpected(memory.error());
@@ -93,7 +84,7 @@ Result<std::unique_ptr<LogStage>> LogStage::adopt(ipc::System& system, Keeper& k
                                                   KeptFds& kept)
 {
     ipc::UniqueFd memory = kept.take(inode);
-    if (!memory && !name.empty()) {
+    if (!memory) {
         memory = open_named_memory(name);
         if (memory && inode_of(memory.get()) != inode) memory = ipc::UniqueFd{};
     }

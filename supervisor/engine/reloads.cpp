@@ -138,8 +138,8 @@ Handover Reloads::handover_of(const std::string& name, const App& app, std::size
 void Reloads::advance(const RunPtr& run)
 {
     const auto retiring = to_retire(run->rollout);
-    // Before the connections go to it: what is written down then names it as the one that has them,
-    // so a manager that comes after us does not end it as a half of this reload.
+    // Before go_live, which writes down who gets the connections: the same write then names the
+    // successors as those in place, and a manager that comes after us does not end them as halves.
     for (const std::size_t at : retiring)
         take_over(run, at);
     if (!retiring.empty() && run->rollout.together) go_live(*run);

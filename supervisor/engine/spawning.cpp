@@ -266,8 +266,8 @@ LaunchPlan Supervisor::plan_launch(const Worker& worker, const std::optional<Ide
     for (const auto& [name, limit] : spec.rlimits)
         if (const auto resource = ipc::rlimit_resource(name))
             plan.rlimits.emplace_back(*resource, limit);
-    if (spec.cpu_max > 0 &&
-        cgroups_.controller("cpu_max").version == 0) { // what is left then: whole CPUs
+    // Where no cgroup sees to it, whole CPUs are what is left.
+    if (spec.cpu_max > 0 && cgroups_.controller("cpu_max").version == 0) {
         plan.cpus = whole_cpus(spec);
         plan.cpus_from = static_cast<std::size_t>(worker.instance) * plan.cpus;
     }

@@ -16,7 +16,8 @@ namespace cluster::supervisor {
 [[nodiscard]] ipc::Result<ipc::UniqueFd> memory_file(const char* name, std::string_view content);
 
 /// A new one of `size` zeros, for this user alone, in place of one that is there; `name` begins
-/// with a slash and has no other. Close-on-exec. Errors: those of man 3 shm_open, and ENOSPC.
+/// with a slash and has no other; for "" there is none. Close-on-exec. Errors: those of man 3
+/// shm_open, and ENOSPC.
 [[nodiscard]] ipc::Result<ipc::UniqueFd> named_memory(const std::string& name, std::size_t size);
 /// One that this user has made; empty when there is none.
 [[nodiscard]] ipc::UniqueFd open_named_memory(const std::string& name);

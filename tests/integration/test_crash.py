@@ -5,6 +5,7 @@ what was under way is finished, and the next daemon knows everything. Random mom
 import contextlib
 import json
 import os
+import pathlib
 import shutil
 import signal
 import socket
@@ -395,6 +396,18 @@ class Both(CrashTestCase):
             self.kill_both_daemons()
             self.ctl("ping")
             self.assertEqual(check.check(), [])
+
+    def test_how_far_log_lines_have_come_is_found_again_and_goes_with_an_orderly_end(self):
+        self.start({"name": "api", "script": self.worker("sleeps.sh"), "instances": 2,
+                    "merge_logs": True})
+        lock = (self.home / "clusterd.lock").stat()
+        memory = pathlib.Path(f"/dev/shm/clusterd-{os.geteuid()}-{lock.st_dev:x}-{lock.st_ino:x}")
+        before = memory.stat().st_ino
+        self.kill_both_daemons()
+        self.assertEqual(len(self.rows()), 2)
+        self.assertEqual(memory.stat().st_ino, before, "another one was made")
+        self.ctl("kill")
+        self.assertFalse(memory.exists())
 
     def test_one_that_died_meanwhile_is_started_again_once(self):
         self.start(self.obedient(instances=2))
