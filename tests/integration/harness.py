@@ -133,6 +133,15 @@ def command_line(pid):
     return "?"
 
 
+def open_files(pid):
+    """What the descriptors of a process lead to. One that closes meanwhile is not among them."""
+    links = set()
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            links.add(os.readlink(entry.path))
+    return links
+
+
 class ClusterTestCase(unittest.TestCase):
     maxDiff = None
 
@@ -233,6 +242,10 @@ class ClusterTestCase(unittest.TestCase):
                 daemon.call("ping")
                 return daemon.about
         return wait_for(hello, what="a daemon that serves")
+
+    def daemon_pids(self):
+        """Guardian and manager, whichever of them live."""
+        return [pid for pid in self.processes() if "clusterd" in command_line(pid).split(" ")[0]]
 
     def kill_manager(self):
         """kill -9 of it; the next one serves when this returns."""

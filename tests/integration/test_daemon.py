@@ -28,10 +28,6 @@ class Daemon(ClusterTestCase):
         peer.sendall(json.dumps(HELLO).encode() + b"\n")
         return json.loads(peer.makefile().readline())["result"]
 
-    def daemons(self):
-        return [pid for pid in self.processes()
-                if b"clusterd" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]]
-
     def test_twenty_commands_at_once_end_with_one_daemon_and_twenty_right_answers(self):
         commands = [subprocess.Popen([BIN / "clusterctl", "list", "--json"],
                                      env=self.environment(), stdout=subprocess.PIPE,
@@ -41,9 +37,9 @@ class Daemon(ClusterTestCase):
             self.assertEqual(code, 0, err)
             self.assertEqual(json.loads(out), {"processes": []})
         # One guardian and one manager.
-        wait_for(lambda: len(self.daemons()) == 2, what="the losers of the race to be gone")
+        wait_for(lambda: len(self.daemon_pids()) == 2, what="the losers of the race to be gone")
         about = self.hello()
-        self.assertEqual(sorted(self.daemons()), sorted([about["pid"], about["guardian_pid"]]))
+        self.assertEqual(sorted(self.daemon_pids()), sorted([about["pid"], about["guardian_pid"]]))
 
     def test_the_home_and_the_socket_are_private(self):
         self.ctl("ping")

@@ -13,7 +13,7 @@ import termios
 import threading
 import unittest
 
-from harness import BIN, ClusterTestCase, wait_for
+from harness import BIN, ClusterTestCase, command_line, open_files, wait_for
 
 LINES = 20_000
 
@@ -249,7 +249,7 @@ class Logs(Printing):
 
     def memory_of_daemon(self, kind):
         pid = next(pid for pid in self.processes()
-                   if b"--manager" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+                   if "--manager" in command_line(pid))
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         return int(status.partition(f"{kind}:")[2].split()[0])  # kB
 
@@ -298,8 +298,7 @@ class Logs(Printing):
     def is_followed(self, pid):
         """The follower waits for the daemon: it sleeps with a connected socket."""
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        sockets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-        return stat[0] == "S" and any(link.startswith("socket:") for link in sockets)
+        return stat[0] == "S" and any(link.startswith("socket:") for link in open_files(pid))
 
 
 if __name__ == "__main__":

@@ -421,10 +421,6 @@ class NodeCluster:
         wait_for(lambda: [row["addresses"] for row in self.json("describe", "api")["processes"]]
                  == [[f"127.0.0.1:{port}"]] * 2, what="the addresses")
 
-    def daemon_pids(self):
-        return [pid for pid in self.processes()
-                if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("clusterd")]
-
     def resident(self):
         """KiB of both processes of the daemon."""
         total = 0

@@ -2,7 +2,6 @@
 """Reload: the new process first, one instance after the other, all or nothing for the one in hand."""
 import contextlib
 import os
-import pathlib
 import subprocess
 import threading
 import unittest
@@ -56,7 +55,7 @@ class Reload(ClusterTestCase):
 
     def deaf(self):
         return [pid for pid in self.processes()
-                if b"ignores_sigint" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+                if "ignores_sigint" in command_line(pid)]
 
     def kill_the_deaf(self):
         """Instead of waiting for their kill_timeout."""

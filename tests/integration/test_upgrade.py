@@ -15,7 +15,8 @@ import subprocess
 import time
 import unittest
 
-from harness import BIN, ROOT, SANITIZED, ClusterTestCase, http_answer, is_alive, wait_for
+from harness import (BIN, ROOT, SANITIZED, ClusterTestCase, http_answer, is_alive, open_files,
+                     wait_for)
 from load import Load
 import client
 import proc
@@ -149,8 +150,7 @@ class Deaths(UpgradeTestCase):
 
     def test_the_last_descriptor_of_a_deleted_app_is_given_up(self):
         def pipes_of(pid):
-            links = (os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd"))
-            return {link for link in links if link.startswith("pipe:")}
+            return {link for link in open_files(pid) if link.startswith("pipe:")}
         outputs = {os.readlink(f"/proc/{worker}/fd/{fd}")
                    for worker, _, _ in self.before.values() for fd in (1, 2)}
         self.assertTrue(outputs <= pipes_of(self.old["guardian_pid"]))

@@ -17,7 +17,8 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import BIN, SANITIZED, ClusterTestCase, http_answer, http_get, is_alive, wait_for
+from harness import (BIN, SANITIZED, ClusterTestCase, command_line, http_answer, http_get,
+                     is_alive, wait_for)
 from load import PIPELINED, Load
 
 RELOADS = int(os.environ.get("CLUSTER_RELOADS", "1" if SANITIZED else "3"))
@@ -229,8 +230,8 @@ class BadVersion:
         pids = {row["pid"] for row in before}
         self.assertLessEqual(result.pids, pids)
         self.assertTrue(all(map(is_alive, pids)))
-        self.assertFalse([pid for pid in self.processes() if b"broken_version" in
-                          pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()])
+        self.assertFalse([pid for pid in self.processes()
+                          if "broken_version" in command_line(pid)])
         self.assertEqual(json.loads(http_get(self.port, "/version")[1])["version"], "old")
 
     def test_one_that_crashes_at_once(self):
