@@ -27,9 +27,10 @@ using boost::system::error_code;
 using ipc::fail;
 using ipc::Result;
 
-constexpr std::chrono::milliseconds kQuick{100}; ///< ready for less: died as if it never was
-constexpr int kPatience = 5;                     ///< such deaths in a row before we wait
-constexpr std::chrono::seconds kSpacing{1};
+constexpr std::chrono::milliseconds kQuick{100};       ///< ready for less: died as if it never was
+constexpr int kPatience = 5;                           ///< such deaths in a row before we wait
+constexpr std::chrono::milliseconds kShortestWait{40}; ///< doubled with each further one
+constexpr std::chrono::milliseconds kLongestWait{1280};
 constexpr int kNextAttemptMs = 100;
 constexpr std::chrono::milliseconds kTidyAfter{200};
 constexpr std::size_t kMostEnded = 65536; ///< then the oldest is forgotten
@@ -48,7 +49,8 @@ Guardian::Guardian(boost::asio::io_context& loop, ipc::System& system, Launcher&
                    GuardianOptions options)
     : loop_{loop}, system_{system}, launcher_{launcher}, log_{log}, options_{std::move(options)},
       service_{loop, log, options_.foreground ? service_settings(::getpid()) : ServiceSettings{}},
-      signals_{loop}, restart_timer_{loop}, tidy_timer_{loop}, upgrade_timer_{loop}
+      signals_{loop}, restart_timer_{loop}, wait_{kShortestWait}, tidy_timer_{loop},
+      upgrade_timer_{loop}
 {
 }
 
@@ -151,7 +153,8 @@ void Guardian::start_manager_or_retry()
 
 void Guardian::start_manager_later()
 {
-    restart_timer_.expires_after(kSpacing);
+    restart_timer_.expires_after(wait_);
+    wait_ = std::min(2 * wait_, kLongestWait);
     restart_timer_.async_wait([this](error_code cancelled) {
         if (!cancelled) start_manager_or_retry();
     });
@@ -282,6 +285,7 @@ bool Guardian::died_too_often()
 {
     const bool quick = !ready_since_ || Clock::now() - *ready_since_ < kQuick;
     quick_deaths_ = quick ? quick_deaths_ + 1 : 0;
+    if (!quick) wait_ = kShortestWait;
     return quick_deaths_ > kPatience;
 }
 

@@ -107,6 +107,7 @@ private:
     std::shared_ptr<GuardianChannel> channel_;
     boost::asio::signal_set signals_;
     boost::asio::steady_timer restart_timer_;
+    std::chrono::milliseconds wait_; ///< before the next manager that is not started at once
     boost::asio::steady_timer tidy_timer_;
     bool tidy_armed_ = false;
     pid_t manager_ = 0;
