@@ -151,7 +151,7 @@ asio::awaitable<PgResult<void>> PgConnection::log_in(milliseconds limit, const s
             .what = fmt::format("connect to {}: no answer within {} ms", name, limit.count()),
             .lost = true});
     if (step != PGRES_POLLING_OK)
-        co_return std::unexpected(PgFailure{.what = message(), .lost = true});
+        co_return std::unexpected(PgFailure{.what = message(), .lost = true, .again = true});
     if (PQsetnonblocking(raw, 1) != 0 || PQenterPipelineMode(raw) != 1)
         co_return std::unexpected(PgFailure{.what = message(), .lost = true});
     lend_socket();

@@ -116,8 +116,14 @@ asio::awaitable<PgPool::Opened> PgPool::open_first()
 asio::awaitable<void> PgPool::grow(std::shared_ptr<PgPool> self)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    auto opened = co_await PgConnection::open(self->io_, self->target_, self->options_.login_limit,
-                                              self->options_.query_limit);
+    const auto log_in = [&self] {
+        return PgConnection::open(self->io_, self->target_, self->options_.login_limit,
+                                  self->options_.query_limit);
+    };
+    auto opened = co_await log_in();
+    // The server goes on with others: what has ended this log-in says little of the next one.
+    const bool of_this_one = !opened && opened.error().again && !is_full(opened.error());
+    if (of_this_one && self->open_ > 0) opened = co_await log_in();
     --self->opening_;
     if (self->state_ == State::closed) co_return;
     if (opened) {

@@ -12,6 +12,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int kReadsAgain = 2; ///< in all as often as a transaction is tried (retry.hpp)
 /// A replica in use is measured so often; what was found counts for a little longer, so that the
 /// next measurement has time to end.
 constexpr milliseconds kMeasureEach{1000};
@@ -104,9 +105,10 @@ asio::awaitable<PgResult<std::vector<PgRows>>> PgServers::read(std::vector<PgCal
         replica->known = {};
     }
     auto rows = co_await primary_->run(calls, PgEffect::none);
-    // A connection that broke says little of the server: once more on another one.
-    if (!rows && rows.error().again)
-        rows = co_await primary_->run(std::move(calls), PgEffect::none);
+    // A connection that broke says little of the server: again on another one, which may have been
+    // ended at the same time.
+    for (int more = kReadsAgain; more > 0 && !rows && rows.error().again; --more)
+        rows = co_await primary_->run(calls, PgEffect::none);
     co_return rows;
 }
 

@@ -188,7 +188,7 @@ void Supervisor::resume(Worker& worker)
         if (worker.alive())
             resume_serving(worker);
         else if (worker.tree != 0)
-            settle_later(worker);
+            do_soon(worker, Chore::What::settle); // the rest of its tree may be there
         else if (worker.waits_for.empty())
             do_soon(worker, Chore::What::spawn);
         break;
@@ -196,7 +196,7 @@ void Supervisor::resume(Worker& worker)
         if (worker.alive())
             resume_serving(worker);
         else if (worker.tree != 0)
-            settle_later(worker);
+            do_soon(worker, Chore::What::settle); // the rest of its tree may be there
         break;
     case State::stopping:
         resume_stop(worker);
@@ -226,15 +226,7 @@ void Supervisor::resume_stop(Worker& worker)
             end_gracefully(worker); // only the rest of its tree hears that
     }
     if (due_at != milliseconds{0} && !worker.draining) arm_until(worker, due_at);
-    if (!worker.alive()) settle_later(worker);
-}
-
-/// Its process has ended and that is written down; the rest of its tree may be there.
-void Supervisor::settle_later(Worker& worker)
-{
-    boost::asio::post(around_.loop, for_process(worker, [this](Worker& found) {
-                          if (!found.alive()) settle_exit(found);
-                      }));
+    if (!worker.alive()) do_soon(worker, Chore::What::settle);
 }
 
 void Supervisor::resume_serving(Worker& worker)

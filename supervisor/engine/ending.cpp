@@ -56,6 +56,7 @@ TreeRoot root_of(const Worker& worker)
 void Supervisor::read_processes()
 {
     if (processes_) return;
+    ++looks_;
     const milliseconds begin = around_.clock.now();
     processes_.emplace(around_.system, read_process_table(around_.system), around_.reapers,
                        familiar_);
@@ -163,6 +164,7 @@ void Supervisor::kill_tree(Worker& worker)
                                  worker.id, worker.spec().kill_timeout.count()));
     worker.tree_killed = true;
     worker.kill_sent_at = around_.clock.now();
+    if (chores_.size() > kFew) read_processes();
     if (!worker.spec().treekill || !kill_group(around_.system, worker.groups))
         signal_all(members(worker), SIGKILL);
     sweep_later(worker);
@@ -192,6 +194,10 @@ void Supervisor::on_exit(Worker& worker)
     else
         (void)around_.system.wait(pid);
     sampler_.forget(worker.id);
+    worker.looks_before_end = looks_;
+    // Behind the others that end now: one look at all processes serves them all.
+    if (may_leave_something(worker) && !chores_.empty())
+        return do_soon(worker, Chore::What::settle);
     settle_exit(worker);
 }
 
@@ -225,17 +231,30 @@ void Supervisor::record_exit(Worker& worker, const ipc::ExitStatus& status)
     if (worker.exits.size() > kExitsKept) worker.exits.pop_back();
 }
 
+bool Supervisor::may_leave_something(const Worker& worker)
+{
+    // Orphans of one from before us may be with a guardian that is dead, or with pid 1.
+    return worker.spec().treekill &&
+           (worker.adopted ||
+            may_have_survivors(around_.system, root_of(worker), around_.reapers, familiar_) ||
+            !group_members(around_.system, worker.groups).empty());
+}
+
+bool Supervisor::seen_since_its_end(const Worker& worker) const
+{
+    return processes_ && looks_ > worker.looks_before_end;
+}
+
 /// The worker's own process has ended; `gone` happens when nothing of its tree is left.
 void Supervisor::settle_exit(Worker& worker)
 {
-    // Orphans of one from before us may be with a guardian that is dead, or with pid 1.
-    const bool look =
-        worker.spec().treekill &&
-        (worker.adopted ||
-         may_have_survivors(around_.system, root_of(worker), around_.reapers, familiar_) ||
-         !group_members(around_.system, worker.groups).empty());
+    const bool look = may_leave_something(worker);
+    if (look && chores_.size() > kFew && !seen_since_its_end(worker)) {
+        processes_.reset();
+        read_processes();
+    }
     std::vector<ProcessStat> left = look ? members(worker) : std::vector<ProcessStat>{};
-    if (look && left.empty()) {
+    if (look && left.empty() && !seen_since_its_end(worker)) {
         processes_.reset(); // they may be older than the exit
         left = members(worker);
     }
@@ -276,7 +295,7 @@ void Supervisor::sweep_later(Worker& worker)
                 found->tree_killed && around_.clock.now() - found->kill_sent_at > kUnkillableAfter;
             // We may have been too busy to hear of its end.
             if (overdue && lives_on(*found)) return happen(*found, Event::unkillable);
-            if (!found->alive()) return settle_exit(*found);
+            if (!found->alive()) return do_soon(*found, Chore::What::settle);
             if (found->tree_killed) sweep_later(*found);
         });
 }

@@ -137,8 +137,8 @@ WorkerIdentity Supervisor::identity_of(const Worker& worker) const
             .pid_file = worker.pid_path};
 }
 
-/// Each exit and each start is a turn of the loop of its own: in a crash storm of hundreds, clients
-/// are served in between.
+/// Each exit, kill and start is a turn of the loop of its own: when hundreds crash or are killed,
+/// clients are served in between.
 void Supervisor::do_soon(const Worker& worker, Chore::What what)
 {
     chores_.push_back({.key = worker.key, .generation = worker.generation, .what = what});
@@ -155,9 +155,19 @@ void Supervisor::do_one_chore()
     if (chore_posted_) boost::asio::post(around_.loop, [this] { do_one_chore(); });
     Worker* worker = find_row(chore.key);
     if (!worker || worker->generation != chore.generation) return;
-    if (chore.what == Chore::What::exit) return on_exit(*worker);
-    // Stopped, deleted or queued a second time meanwhile: nothing to start.
-    if (worker->life.state == State::launching && worker->tree == 0) spawn(*worker);
+    switch (chore.what) {
+    case Chore::What::exit:
+        return on_exit(*worker);
+    case Chore::What::settle:
+        if (!worker->alive() && worker->tree != 0) settle_exit(*worker);
+        return;
+    case Chore::What::kill:
+        if (worker->tree != 0) kill_tree(*worker);
+        return;
+    case Chore::What::spawn:
+        // Stopped, deleted or queued a second time meanwhile: nothing to start.
+        if (worker->life.state == State::launching && worker->tree == 0) spawn(*worker);
+    }
 }
 
 void Supervisor::spawn(Worker& worker)

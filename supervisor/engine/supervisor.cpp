@@ -323,7 +323,7 @@ void Supervisor::perform(Worker& worker, const Step& next)
         stop_soon(worker);
         break;
     case Effect::kill_tree:
-        kill_tree(worker);
+        do_soon(worker, Chore::What::kill);
         break;
     case Effect::wait_then_timer:
         arm(worker, next.delay);

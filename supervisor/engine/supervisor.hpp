@@ -175,7 +175,7 @@ public:
 private:
     /// Something to be done for a worker in a turn of the loop of its own.
     struct Chore {
-        enum class What { spawn, exit };
+        enum class What { spawn, exit, settle, kill };
         std::uint64_t key;
         unsigned generation;
         What what;
@@ -201,7 +201,6 @@ private:
     void adopt_serving(Worker& worker, const nlohmann::json& saved, KeptFds& kept);
     /// How the worker's process has ended; empty: not known yet.
     std::optional<ipc::ExitStatus> exit_status(Worker& worker);
-    void settle_later(Worker& worker);
 
     // Starting (spawning.cpp).
     void do_soon(const Worker& worker, Chore::What what);
@@ -261,6 +260,8 @@ private:
     void record_exit(Worker& worker, const ipc::ExitStatus& status);
     void count_last_ticks(Worker& worker);
     void settle_exit(Worker& worker);
+    bool may_leave_something(const Worker& worker);
+    [[nodiscard]] bool seen_since_its_end(const Worker& worker) const;
     void sweep_later(Worker& worker);
     std::vector<ProcessStat> members(Worker& worker);
     void learn_start_time(Worker& worker);
@@ -318,6 +319,7 @@ private:
     int cpus_ = 1;
     PidSet familiar_{::getpid()}; ///< processes that are nobody's orphans: ours and the workers'
     std::optional<ProcessForest> processes_; ///< all, as seen a moment ago
+    std::uint64_t looks_ = 0;                ///< at all processes, so far
     boost::asio::steady_timer processes_timer_;
     Cgroups cgroups_;
     std::map<std::string, std::vector<pid_t>, std::less<>> orphans_; ///< by unique_id

@@ -112,6 +112,7 @@ struct Worker : WorkerRecord {
     std::string over_limit;       ///< why we have killed its tree; "" we have not
     std::optional<int> cpu_share; ///< see core/memory_pressure.hpp; empty: not set by us yet
     milliseconds ended_since{0};  ///< adopted: its end was seen, but not yet how; 0 it was not
+    std::uint64_t looks_before_end = 0; ///< at all processes; a later one knows what it has left
 
     std::unique_ptr<Shipment> shipment; ///< of `out` and `err` to the sinks; null: it has none
     std::unique_ptr<LogStream> out, err;
