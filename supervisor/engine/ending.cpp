@@ -19,6 +19,7 @@ namespace {
 using boost::system::error_code;
 
 constexpr std::size_t kFew = 8; ///< trees that are looked for one by one
+constexpr milliseconds kMoment{10};
 constexpr milliseconds kFirstSweep{5};
 constexpr milliseconds kLongestSweep{100};
 constexpr milliseconds kUnkillableAfter{5000}; ///< a process in an uninterruptible wait (D state)
@@ -50,9 +51,9 @@ TreeRoot root_of(const Worker& worker)
 
 } // namespace
 
-/// One pass for the trees of many workers. It serves all that is asked in this turn of the loop,
-/// and where it took a while, in four times that while. What has come since is found by those who
-/// look again until nothing is left.
+/// One pass for the trees of many workers. It serves all that is asked for a moment, and where it
+/// took a while, in four times that while. What has come since is found by those who look again
+/// until nothing is left.
 void Supervisor::read_processes()
 {
     if (processes_) return;
@@ -60,7 +61,7 @@ void Supervisor::read_processes()
     const milliseconds begin = around_.clock.now();
     processes_.emplace(around_.system, read_process_table(around_.system), around_.reapers,
                        familiar_);
-    processes_timer_.expires_after(4 * (around_.clock.now() - begin));
+    processes_timer_.expires_after(std::max(kMoment, 4 * (around_.clock.now() - begin)));
     processes_timer_.async_wait([this](error_code cancelled) {
         if (!cancelled) processes_.reset();
     });

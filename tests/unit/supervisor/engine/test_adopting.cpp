@@ -153,6 +153,41 @@ TEST_CASE("adopting: how it ended is seen though its parent has not waited for i
     }
 }
 
+TEST_CASE("adopting: many that end at once are looked for in few passes over all processes")
+{
+    constexpr int kMany = 60;
+    Heir m;
+    ipc::AppSpec spec = app();
+    spec.autorestart = false;
+    std::vector<Worker*> workers;
+    for (int i = 0; i < kMany; ++i) {
+        m.has_process(kPid - i);
+        KnownWorker known = m.known(State::online);
+        known.record.key += static_cast<std::uint64_t>(i);
+        known.record.id += i;
+        known.record.pid = known.record.tree = kPid - i;
+        known.record.unique_id += std::to_string(i);
+        workers.push_back(&m.adopt(std::move(known), spec));
+    }
+    // Of the last one, something is left: it has to be found in the same way.
+    add_process(m.system, {.pid = kPid + 1, .start_time = kStart + 1});
+    set_environment(m.system, kPid + 1, "unique_id=" + workers.back()->unique_id + '\0');
+    m.system.alive.insert(kPid + 1);
+    m.supervisor.resume(0ms);
+    m.turn();
+    const int before = m.system.count("list directory /proc");
+    m.system.exit_told = ipc::ExitStatus{.code = 3, .signal = 0};
+    for (int i = 0; i < kMany; ++i)
+        m.ends(kPid - i);
+    REQUIRE(m.until([&] { return !m.signals(kPid + 1).empty(); }));
+    m.ends(kPid + 1);
+    REQUIRE(m.until([&] {
+        return std::ranges::all_of(workers, [](const Worker* it) { return it->tree == 0; });
+    }));
+    CHECK(m.signals(kPid + 1) == std::vector{SIGKILL});
+    CHECK(m.system.count("list directory /proc") - before < kMany / 3);
+}
+
 TEST_CASE("adopting: as long as other threads go on, it has not ended")
 {
     Heir m;
