@@ -170,8 +170,8 @@ class ClusterTestCase(unittest.TestCase):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.ctl("kill", check=False, timeout=30)
         with contextlib.suppress(AssertionError):
-            # The last ones have been sent SIGKILL, which takes the kernel a moment.
-            wait_for(lambda: not self.processes(), deadline=2.0)
+            # SIGKILL takes the kernel a moment, and so does a client that hears of the end.
+            wait_for(lambda: not self.processes(), deadline=10.0 if SANITIZED else 2.0)
         left = [f"{pid}: {command_line(pid)}" for pid in self.processes()]
         def none_left():
             for pid in (pids := self.processes()):
@@ -246,6 +246,13 @@ class ClusterTestCase(unittest.TestCase):
     def daemon_pids(self):
         """Guardian and manager, whichever of them live."""
         return [pid for pid in self.processes() if "clusterd" in command_line(pid).split(" ")[0]]
+
+    def state_text(self):
+        """Of state.json, or of its last good copy while another one takes its place; "" of none."""
+        for name in "state.json", "state.json.bak":
+            with contextlib.suppress(FileNotFoundError):
+                return (self.home / name).read_text()
+        return ""
 
     def kill_manager(self):
         """kill -9 of it; the next one serves when this returns."""

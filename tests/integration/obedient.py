@@ -12,7 +12,9 @@ class ObedientTestCase(ClusterTestCase):
 
     def obedient(self, name="api", env=None, **attributes):
         """An app of workers/obeys.py that keeps the journal. One that is told to wait for `go`
-        gets GO by its env."""
+        gets GO by its env. Whether it gets ready is not a matter of time here."""
+        if {"wait_ready", "ready"} & attributes.keys():
+            attributes = {"listen_timeout": "60s"} | attributes
         return {"name": name, "script": self.worker("obeys.py"),
                 "env": {"JOURNAL": str(self.journal_file)} | (env or {})} | attributes
 

@@ -77,7 +77,7 @@ class Probe:
         wait_for(lambda: self("up")["ok"], deadline, "the connection to Redis")
         return self
 
-    def wait_ok(self, more, deadline=20.0):
+    def wait_ok(self, more, deadline=60.0):
         """Waits until the load has seen `more` calls succeed from now on."""
         before = self("seen")["ok"]
         wait_for(lambda: self("seen")["ok"] >= before + more, deadline, f"{more} calls to succeed")

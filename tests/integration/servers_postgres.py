@@ -20,7 +20,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import free_port, wait_for
+from harness import free_port, is_alive, wait_for
 
 BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 SETTINGS = {
@@ -127,8 +127,16 @@ class PostgresServer:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                 start_new_session=True)
         if wait:
-            wait_for(self.answers, 60, f"PostgreSQL on port {self.port}: {self.log()}")
+            try:
+                wait_for(self.has_begun, 60, f"PostgreSQL on port {self.port}")
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.log()}") from None
         return self
+
+    def has_begun(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"PostgreSQL on port {self.port} has ended")
+        return self.answers()
 
     def answers(self):
         return run(BIN / "pg_isready", "-q", "-h", self.data.parent, "-p", self.port,
@@ -163,8 +171,18 @@ class PostgresServer:
                 pids += map(int, (task / "children").read_text().split())
         return pids
 
-    def signal_all(self, number):
-        for pid in self.pids():
+    def halted(self):
+        """All pids, the postmaster's first. It stands still: no child is born behind our back."""
+        if self.process is None or self.process.poll() is not None:
+            return []
+        self.process.send_signal(signal.SIGSTOP)
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat")
+        wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] in "TtZ", 60,
+                 "the postmaster to stand still")
+        return self.pids()
+
+    def signal_each(self, pids, number):
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -177,16 +195,18 @@ class PostgresServer:
 
     def kill(self):
         if self.process is not None:
-            self.signal_all(signal.SIGKILL)
+            pids = self.halted()
+            self.signal_each(reversed(pids), signal.SIGKILL)
             self.process.wait(60)
             self.process = None
-            # A crashed server may leave shared memory: the next start finds it by this file.
+            # Who still writes to the disk holds the shared memory, and the next start refuses that.
+            wait_for(lambda: not any(map(is_alive, pids)), 60, "the death of all its processes")
 
     def pause(self):
-        self.signal_all(signal.SIGSTOP)
+        self.signal_each(self.halted(), signal.SIGSTOP)
 
     def resume(self):
-        self.signal_all(signal.SIGCONT)
+        self.signal_each(self.pids(), signal.SIGCONT)
 
     def restart(self):
         self.stop()

@@ -163,15 +163,18 @@ class Hashing(AccountsTestCase):
         [app] = self.instances(1)
         self.granted(self.register(app), 201)
         times = {"ada@example.com": [], "nobody@example.com": [], "no address": []}
-        for _ in range(9):
-            for email, taken in times.items():
-                began = time.monotonic()
-                self.refused(self.login(app, email, "wrong password"), 401, "INVALID_CREDENTIALS")
-                taken.append(time.monotonic() - began)
-        known, *others = (min(taken) for taken in times.values())
-        for other in others:
-            self.assertGreater(other, known * 0.6)
-            self.assertLess(other, known * 1.7)
+
+        def alike():
+            # The least of many is what the work takes; other programs make some of them longer.
+            for _ in range(9):
+                for email, taken in times.items():
+                    began = time.monotonic()
+                    self.refused(self.login(app, email, "wrong password"), 401,
+                                 "INVALID_CREDENTIALS")
+                    taken.append(time.monotonic() - began)
+            known, *others = (min(taken) for taken in times.values())
+            return all(known * 0.6 < other < known * 1.7 for other in others)
+        self.wait_for(alike, 60, "times that are alike")
 
 
 class WithRedis(AccountsTestCase):

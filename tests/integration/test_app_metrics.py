@@ -227,10 +227,10 @@ class Http(MetricsTestCase):
         for client in idle:
             client.answer()
         busy = self.client().get("/slow?ms=2000")
-        values = self.wait_for(
-            lambda: (lambda v: v["http_requests_in_flight"] == 2 and v)(self.scrape(app)),
-            what="the slow request")  # and the scrape itself
-        self.assertEqual(values["http_connections_active"], 5)
+        def figures():
+            values = self.scrape(app)
+            return values["http_requests_in_flight"], values["http_connections_active"]
+        self.wait_for(lambda: figures() == (2, 5), what="the slow request")  # and the scrape itself
         for client in [*idle, busy]:
             client.close()
         self.wait_for(lambda: self.scrape(app)["http_connections_active"] == 1,

@@ -14,7 +14,7 @@ import servers_redis
 from harness import BIN, SANITIZED, ClusterTestCase, free_port, wait_for
 
 PROBE = BIN / "queue_probe"
-SETTINGS = {"QUEUE_HOLD_MS": "600", "QUEUE_MAX_LOSSES": "1"}
+SETTINGS = {"QUEUE_HOLD_MS": "1500", "QUEUE_MAX_LOSSES": "1"}
 
 
 class RedisServer:
@@ -165,7 +165,7 @@ class Losses(QueueTestCase):
 
     def run_load(self, count, environment, disturb):
         environment |= {"WORKER_CONCURRENCY": "4", "QUEUE_MAX_LOSSES": "1000",
-                        "QUEUE_HOLD_MS": "1500"}
+                        "QUEUE_HOLD_MS": "6000"}  # longer than Redis is away
         adding = self.begin([PROBE, "add", "load", count], log=self.dir / "add.log",
                             env=environment, cwd=self.dir)
         for _ in range(4):
@@ -216,7 +216,8 @@ class Losses(QueueTestCase):
                 environment |= {"QUEUE_HOLD_MS": "60000", "WORKER_CONCURRENCY": "4"}
                 self.diary = self.dir / f"diary-{form}"
                 self.workers = []
-                self.probe("add", "load", 400, environment=environment)
+                count = 4000  # more than they do before we see that they have begun
+                self.probe("add", "load", count, environment=environment)
                 for _ in range(2):
                     self.start_worker(environment)
                 wait_for(lambda: self.told() >= 50, 30, "some jobs")
@@ -226,7 +227,7 @@ class Losses(QueueTestCase):
                     self.assertEqual(worker.wait(20), 0)
                 counts = self.counts(environment)
                 self.assertEqual((counts["active"], counts["dead"]), (0, 0), counts)
-                self.assertEqual(counts["waiting"] + counts["done"], 400)
+                self.assertEqual(counts["waiting"] + counts["done"], count)
                 self.assertEqual(counts["done"], self.told())
                 self.assertGreater(counts["waiting"], 0, "they stopped in the middle")
 

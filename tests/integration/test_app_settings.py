@@ -113,8 +113,9 @@ class Health(AppTestCase):
                         return
             thread = threading.Thread(target=accept)
             thread.start()
+            # Who gave up meanwhile would call again.
             app = self.started(REDIS_URL=f"redis://127.0.0.1:{mute.getsockname()[1]}",
-                               JWT_SECRET="x" * 32)
+                               REDIS_CONNECT_TIMEOUT_MS="60000", JWT_SECRET="x" * 32)
             answers = []
             askers = [threading.Thread(target=lambda: answers.append(app.get("/health").status))
                       for _ in range(20)]
@@ -190,7 +191,7 @@ class Log(AppTestCase):
 
 class End(AppTestCase):
     def test_not_ready_comes_before_not_accepting(self):
-        app = self.started(DRAIN_DELAY_MS="1500")
+        app = self.started(DRAIN_DELAY_MS="6000", DRAIN_TIMEOUT_MS="20000")
         app.terminate()
         wait_for(lambda: app.get("/health/ready").status == 503, what="not ready")
         # Still accepting, and connections go on.
@@ -206,7 +207,7 @@ class End(AppTestCase):
         app.terminate()
         app.said("finishing what is in flight")
         app.terminate()
-        self.assertEqual(app.ended(5)[0], 0)  # nothing was in flight
+        self.assertEqual(app.ended(20)[0], 0)  # nothing was in flight
 
     def test_an_end_with_everything_in_use_is_clean(self):
         app = self.started()

@@ -286,7 +286,8 @@ class Balanced(ClusterTestCase):
     def check_reload(self, balancer):
         """Instances are replaced one after the other while clients talk: whoever had an event
         acknowledged finds it with every client that was connected then and is told of every end."""
-        apps = self.instances(3)
+        unhurried = {"DRAIN_TIMEOUT_MS": "20000"}  # to exit with 0, all must have ended by then
+        apps = self.instances(3, **unhurried)
         url = self.before(balancer, apps)
         again = {"reconnection": True, "reconnectionDelay": 20, "reconnectionDelayMax": 100}
         for name in ("talker", "poller", "listener"):
@@ -312,7 +313,7 @@ class Balanced(ClusterTestCase):
         thread.start()
         try:
             for app in apps:
-                fresh = {"PORT": str(app.port)}
+                fresh = unhurried | {"PORT": str(app.port)}
                 app.terminate()
                 self.assertEqual(app.ended()[0], 0)
                 self.instance(**fresh)

@@ -61,7 +61,7 @@ class Draining(SocketIoTestCase):
     """What a client has sent when the server is asked to stop is done and acknowledged, though it
     sends nothing twice: that client has no `retries`."""
 
-    SETTINGS = {"SOCKETIO_DRAIN_MS": "8000", "DRAIN_TIMEOUT_MS": "15000",
+    SETTINGS = {"SOCKETIO_DRAIN_MS": "60000", "DRAIN_TIMEOUT_MS": "90000",
                 "SOCKETIO_MAX_EVENTS_PER_SECOND": "0"}
 
     def is_over(self):

@@ -27,7 +27,7 @@ from line_check import LineCheck  # noqa: E402
 
 BACK_WITHIN_MS = 1000 if SANITIZED else 100
 KILLS = 5
-DEAF_MS = 1500
+DEAF_MS = 6000 if SANITIZED else 3000  # time for two commands and a death of the manager
 
 
 class CrashTestCase(ObedientTestCase):

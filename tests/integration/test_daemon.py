@@ -66,9 +66,7 @@ class Daemon(ClusterTestCase):
         self.ctl("start", script, "--name", "runs")
         self.ctl("start", script, "--name", "rests")
         self.ctl("stop", "rests")
-        wait_for(lambda: (self.home / "state.json").exists()
-                 and '"wanted":false' in (self.home / "state.json").read_text(),
-                 what="the state on disk")
+        wait_for(lambda: '"wanted":false' in self.state_text(), what="the state on disk")
         os.kill(self.hello()["guardian_pid"], signal.SIGTERM)
         wait_for(lambda: not self.processes(), what="the end of all processes")
         rows = {row["name"]: row for row in self.json("list")["processes"]}
@@ -78,9 +76,7 @@ class Daemon(ClusterTestCase):
 
     def test_a_manager_that_dies_is_replaced_and_no_worker_runs_twice(self):
         self.ctl("start", self.worker("sleeps.sh"), "--name", "api", "-i", "3")
-        wait_for(lambda: (self.home / "state.json").exists()
-                 and (self.home / "state.json").read_text().count('"wanted":true') == 3,
-                 what="the state on disk")
+        wait_for(lambda: self.state_text().count('"wanted":true') == 3, what="the state on disk")
         before = self.hello()
         os.kill(before["pid"], signal.SIGKILL)
         wait_for(lambda: not is_alive(before["pid"]), what="the manager's death")
@@ -97,9 +93,7 @@ class Daemon(ClusterTestCase):
     def start_and_lose_the_daemon(self):
         """Pid of the one worker, which runs on without anybody."""
         self.ctl("start", self.worker("sleeps.sh"), "--name", "api")
-        wait_for(lambda: (self.home / "state.json").exists()
-                 and '"wanted":true' in (self.home / "state.json").read_text(),
-                 what="the state on disk")
+        wait_for(lambda: '"wanted":true' in self.state_text(), what="the state on disk")
         pid = self.json("list")["processes"][0]["pid"]
         self.kill_both_daemons()
         self.assertTrue(is_alive(pid))

@@ -51,7 +51,8 @@ class DependsOn(ObedientTestCase):
         self.assertEqual(self.describe("web")["waits_for"], "waits for job (completed)")
         self.go.touch()
         self.finish(start)
-        self.assertEqual(self.events()[:3], ["started job", "ready job", "started web"])
+        wait_for(lambda: self.events()[:3] == ["started job", "ready job", "started web"],
+                 what="the order")
         self.assertEqual((self.row("job")["status"], self.row("web")["status"]),
                          ("stopped", "online"))
 
@@ -59,7 +60,7 @@ class DependsOn(ObedientTestCase):
         done = self.ctl("start", self.ecosystem(
             self.obedient("late", depends_on="web"),
             self.obedient("web", depends_on={"job": "completed"}),
-            self.obedient("job", {"EXIT": "3"}, autorestart=False)), check=False)
+            self.obedient("job", {"EXIT": "3"}, autorestart=False, min_uptime="60s")), check=False)
         self.assertEqual(done.code, 1)
         self.assertIn("exited with code 3", done.err)
         self.assertIn("depends on job (completed), which is down", done.err)
@@ -70,7 +71,7 @@ class DependsOn(ObedientTestCase):
     def test_one_that_is_errored_fails_those_that_depend_on_it(self):
         done = self.ctl("start", self.ecosystem(
             self.obedient("web", depends_on="db"),
-            self.gated("db", {"CRASH": "0"}, max_restarts=2)), check=False)
+            self.gated("db", {"CRASH": "0"}, max_restarts=2, min_uptime="60s")), check=False)
         self.assertEqual(done.code, 1)
         self.assertIn("about to end with 7", done.err)
         self.assertIn("depends on db (ready), which is down", done.err)

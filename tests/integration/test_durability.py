@@ -235,7 +235,7 @@ class Durability(ClusterTestCase):
 
     def test_a_stop_is_answered_truthfully_by_the_next_manager(self):
         self.ctl("start", self.worker("ignores_sigint.py"), "--name", "deaf",
-                 "--kill-timeout", "2000")
+                 "--kill-timeout", "6000")
         manager, _ = self.daemons()
         stop = self.begin("stop", "deaf", "--json")
         wait_for(lambda: self.json("list")["processes"][0]["status"] == "stopping",

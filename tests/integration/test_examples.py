@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -52,6 +53,8 @@ class Examples(ClusterTestCase):
         self.port = self.free_port()
         for path in self.example.glob("ecosystem.*"):
             text = re.sub(r"\b31\d\d\b", str(self.port), path.read_text())
+            # However long a busy machine takes.
+            text = text.replace('"wait_ready": true', '"wait_ready": true, "listen_timeout": "60s"')
             path.write_text(text.replace("../../build/release/bin", str(BIN)))
 
     def build(self, example):
@@ -108,11 +111,11 @@ class Examples(ClusterTestCase):
         return json.loads(body)
 
     def stops_in_good_time(self, file):
-        """Well before the kill timeout of 5 s, so by its own choice."""
-        begin = time.monotonic()
+        """Before the kill timeout of 5 s, so by its own choice."""
         self.ctl("stop", file, cwd=self.example)
-        self.assertLess(time.monotonic() - begin, 3.0)
         self.assertEqual(self.statuses(), {"stopped"})
+        for process in self.json("list")["processes"]:
+            self.assertNotEqual(process["exit_signal"], signal.SIGKILL)
 
     def test_node_http(self):
         for file, options, env in (("ecosystem.json", [], None),

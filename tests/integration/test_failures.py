@@ -15,17 +15,20 @@ class Failures(ClusterTestCase):
         return self.ctl("start", self.ecosystem(app), check=check)
 
     def test_a_crash_at_start_fails_the_command_with_the_code_and_the_last_stderr(self):
-        done = self.start(check=False, script=self.worker("crash.py"), args=["7"])
+        done = self.start(check=False, script=self.worker("crash.py"), args=["7"],
+                   min_uptime="60s")
         self.assertEqual(done.code, 1)
         self.assertIn("exited with code 7", done.err)
         self.assertIn("about to end with 7", done.err)
 
     def test_a_crash_loop_ends_errored_after_pm2s_number_of_launches(self):
-        self.start(check=False, script=self.worker("crash.py"), args=["7"])
+        self.start(check=False, script=self.worker("crash.py"), args=["7"],
+                   min_uptime="60s")
         wait_for(lambda: self.row()["status"] == "errored", what="errored")
         self.assertEqual(self.row()["restarts"], 15)  # 16 launches
         self.assertEqual(self.row()["pid"], 0)
-        self.start(check=False, script=self.worker("crash.py"), args=["7"], max_restarts=3)
+        self.start(check=False, script=self.worker("crash.py"), args=["7"],
+                   min_uptime="60s", max_restarts=3)
         wait_for(lambda: self.row()["status"] == "errored", what="errored again")
 
     def test_exponential_backoff_waits_longer_each_time(self):
@@ -111,14 +114,15 @@ class Failures(ClusterTestCase):
 
     def test_an_end_by_signal_is_told_as_such(self):
         done = self.start(check=False, script=self.worker("crash.py"), args=["SIGSEGV"],
-                          autorestart=False)
+                          autorestart=False, min_uptime="60s")
         self.assertEqual(done.code, 1)
         self.assertIn("SIGSEGV", done.err)
 
     def test_one_bad_app_of_three_is_named_and_the_others_run(self):
         file = self.ecosystem(
             {"name": "good", "script": self.worker("sleeps.sh")},
-            {"name": "bad", "script": self.worker("crash.py"), "args": ["9"], "max_restarts": 1},
+            {"name": "bad", "script": self.worker("crash.py"), "args": ["9"], "max_restarts": 1,
+             "min_uptime": "60s"},
             {"name": "fine", "script": self.worker("sleeps.sh")})
         done = self.ctl("start", file, check=False)
         self.assertEqual(done.code, 1)

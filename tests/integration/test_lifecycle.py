@@ -170,7 +170,8 @@ class Lifecycle(ClusterTestCase):
         self.assertIn("kill", bad.err)
 
     def test_a_failed_worker_is_marked_in_the_progress(self):
-        done = self.ctl("start", self.worker("crash.py"), "--name", "bad", "--", "3", check=False)
+        done = self.ctl("start", self.worker("crash.py"), "--name", "bad", "--min-uptime", "60s",
+                        "--", "3", check=False)
         self.assertEqual(done.code, 1)
         self.assertNotIn("[bad](0) ✓", done.out)
 

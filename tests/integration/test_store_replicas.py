@@ -57,10 +57,10 @@ class Replicas(PostgresTestCase):
         self.check(self.primary, probe)
 
     def test_a_replica_that_stands_still_costs_a_moment_and_no_error(self):
-        probe = self.begin(DATABASE_QUERY_TIMEOUT_MS="1000", DATABASE_CONNECT_TIMEOUT_MS="500")
+        probe = self.begin(DATABASE_QUERY_TIMEOUT_MS="3000", DATABASE_CONNECT_TIMEOUT_MS="2000")
         self.reads_grow(self.replica)
         self.replica.pause()
-        probe.wait_for_work(200, "list", after_ms=now_ms() + 1500)
+        probe.wait_for_work(200, "list", after_ms=now_ms() + 5000)
         self.replica.resume()
         self.reads_grow(self.replica)
         probe.end()

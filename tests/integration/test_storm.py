@@ -18,7 +18,7 @@ class Storm(ClusterTestCase):
     def setUp(self):
         super().setUp()
         app = {"name": "storm", "script": shutil.which("false"), "interpreter": "none",
-               "instances": WORKERS, "max_restarts": 1_000_000}
+               "instances": WORKERS, "max_restarts": 1_000_000, "min_uptime": "60s"}
         self.ctl("start", self.ecosystem(app), "--no-wait")
 
     def rows(self):

@@ -85,7 +85,7 @@ class OnMachine(unittest.TestCase):
 
     def api(self, **more):
         return {"name": "api", "script": f"{machine.PROGRAMS}/clusterapp", "instances": 2,
-                "listen": str(self.port), "wait_ready": True,
+                "listen": str(self.port), "wait_ready": True, "listen_timeout": "60s",
                 "env": {"DATA_DIR": f"/var/tmp/data-of-{self.user[0]}"}} | more
 
     def startup(self, *more):

@@ -244,8 +244,10 @@ class BadVersion:
         self.check("soak", "soak: about to end with 7")
 
 
-# Long enough that even a slow machine sees the death in the soak; short enough to wait for.
-IMPATIENT = {"wait_ready": True, "listen_timeout": 3000, "soak_ms": 3000}
+def impatient(how):
+    """Long enough that even a slow machine sees the death; short where it is waited for."""
+    return {"wait_ready": True, "soak_ms": 30_000 if how == "soak" else 3000,
+            "listen_timeout": 3000 if how == "deaf" else 60_000}
 
 
 class BadVersionOfAnAppWithOurSocket(BadVersion, UnderLoad):
@@ -254,7 +256,7 @@ class BadVersionOfAnAppWithOurSocket(BadVersion, UnderLoad):
 
     def bad(self, how):
         return fast(self.app(script=self.worker("broken_version.py"), args=[how],
-                             env={"VERSION": "new"}), **IMPATIENT)
+                             env={"VERSION": "new"}), **impatient(how))
 
 
 class BadVersionOfANodeApp(BadVersion, UnderLoad):
@@ -263,7 +265,7 @@ class BadVersionOfANodeApp(BadVersion, UnderLoad):
 
     def bad(self, how):
         return fast(self.node_app("broken_version.js", args=[how],
-                                  env={"PORT": self.port, "VERSION": "new"}), **IMPATIENT)
+                                  env={"PORT": self.port, "VERSION": "new"}), **impatient(how))
 
 
 class WebSockets(UnderLoad):
