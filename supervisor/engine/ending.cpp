@@ -196,10 +196,10 @@ void Supervisor::on_exit(Worker& worker)
         (void)around_.system.wait(pid);
     sampler_.forget(worker.id);
     worker.looks_before_end = looks_;
+    const bool look = may_leave_something(worker);
     // Behind the others that end now: one look at all processes serves them all.
-    if (may_leave_something(worker) && !chores_.empty())
-        return do_soon(worker, Chore::What::settle);
-    settle_exit(worker);
+    if (look && !chores_.empty()) return do_soon(worker, Chore::What::settle);
+    settle_exit(worker, look);
 }
 
 /// What it has used to its very end, which the kernel tells of one that nobody has waited for.
@@ -246,10 +246,10 @@ bool Supervisor::seen_since_its_end(const Worker& worker) const
     return processes_ && looks_ > worker.looks_before_end;
 }
 
-/// The worker's own process has ended; `gone` happens when nothing of its tree is left.
-void Supervisor::settle_exit(Worker& worker)
+/// The worker's own process has ended; `gone` happens when nothing of its tree is left, of which
+/// there may be something where `look` says so.
+void Supervisor::settle_exit(Worker& worker, bool look)
 {
-    const bool look = may_leave_something(worker);
     if (look && chores_.size() > kFew && !seen_since_its_end(worker)) {
         processes_.reset();
         read_processes();

@@ -159,7 +159,8 @@ void Supervisor::do_one_chore()
     case Chore::What::exit:
         return on_exit(*worker);
     case Chore::What::settle:
-        if (!worker->alive() && worker->tree != 0) settle_exit(*worker);
+        if (!worker->alive() && worker->tree != 0)
+            settle_exit(*worker, may_leave_something(*worker));
         return;
     case Chore::What::kill:
         if (worker->tree != 0) kill_tree(*worker);

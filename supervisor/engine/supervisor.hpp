@@ -259,7 +259,7 @@ private:
     void on_exit(Worker& worker);
     void record_exit(Worker& worker, const ipc::ExitStatus& status);
     void count_last_ticks(Worker& worker);
-    void settle_exit(Worker& worker);
+    void settle_exit(Worker& worker, bool look);
     bool may_leave_something(const Worker& worker);
     [[nodiscard]] bool seen_since_its_end(const Worker& worker) const;
     void sweep_later(Worker& worker);

@@ -124,7 +124,7 @@ Step delays(Scene& scene)
     const auto second = co_await take(scene, 5s);
     EXPECT(second && second->id == "later");
     EXPECT(scene.clock.now() - begin >= 1490ms);
-    EXPECT(scene.clock.now() - begin < 5s);
+    EXPECT(scene.clock.now() - begin < 2700ms);
 }
 
 Step ends(Scene& scene)
@@ -195,7 +195,7 @@ Step losses(Scene& scene)
     co_await add(scene, job);
     const auto lost = co_await take(scene);
     const milliseconds begin = scene.clock.now();
-    milliseconds last_word{}; // just before it: the hold is counted from some moment after
+    milliseconds last_word{};     // just before it: the hold is counted from some moment after
     for (int i = 0; i < 4; ++i) { // renewed, it stays
         auto pause = sleep(scene.options.hold / 3);
         co_await std::move(pause);
@@ -268,7 +268,7 @@ Step waiting(Scene& scene)
         });
     const auto job = co_await take(scene, 10s);
     const milliseconds took = scene.clock.now() - begin;
-    EXPECT(job && took >= 990ms && took < 2s);
+    EXPECT(job && took >= 990ms && took < 1500ms);
     const milliseconds then = scene.clock.now();
     const auto none = co_await take(scene, 300ms);
     EXPECT(!none);
