@@ -157,7 +157,7 @@ public:
     ipc::System& system() const { return around_.system; }
     [[nodiscard]] const std::string& home() const { return around_.paths.home; }
     [[nodiscard]] int cpus() const { return cpus_; }
-    /// Exits or launches are waiting for their turn.
+    /// Exits, kills or launches are waiting for their turn.
     [[nodiscard]] bool busy() const { return !chores_.empty(); }
     [[nodiscard]] int next_id() const { return next_id_; }
     void set_next_id(int id) { next_id_ = id; }

@@ -84,7 +84,7 @@ class Rotating(ClusterTestCase):
     def say_apart(self, mouth, *texts, name="api"):
         """Each in a batch of its own: a file is left between two of them only."""
         def said(text):
-            with contextlib.suppress(FileNotFoundError):  # the old one is renamed, the new one to come
+            with contextlib.suppress(FileNotFoundError):  # between the old file and the new one
                 return self.file(name).read_bytes().endswith(text)
         for text in texts:
             self.say(mouth, text)
@@ -179,7 +179,7 @@ class Old(Rotating):
     @staticmethod
     def is_at_the_end(path, text):
         """What the file holds is the end of `text`."""
-        with contextlib.suppress(FileNotFoundError):  # the old one is renamed, the new one to come
+        with contextlib.suppress(FileNotFoundError):  # between the old file and the new one
             last = path.read_bytes()[-1000:]
             return last and text.endswith(last)
 
