@@ -87,6 +87,7 @@ void read_process(const json& row, WorkerRecord& into)
     read(row, "tree_killed", into.tree_killed);
     read(row, "kill_sent_at", into.kill_sent_at);
     read(row, "due_at", into.due_at);
+    read(row, "out_since", into.out_since);
     read(row, "err_since", into.err_since);
     read(row, "incoming", into.incoming);
     read(row, "must_listen", into.must_listen);

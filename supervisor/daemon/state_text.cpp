@@ -134,6 +134,7 @@ void write_process(Sparse& row, const WorkerRecord& worker)
     row.flag("tree_killed", worker.tree_killed);
     row.time("kill_sent_at", worker.kill_sent_at);
     row.time("due_at", worker.due_at);
+    row.number("out_since", worker.out_since);
     row.number("err_since", worker.err_since);
     row.flag("incoming", worker.incoming);
     row.flag("must_listen", worker.must_listen);

@@ -60,19 +60,19 @@ Worker& Supervisor::adopt(KnownWorker known, std::shared_ptr<const App> app, Kep
     }
 
     find_process(worker, process);
-    const auto stream = [&](std::unique_ptr<LogStream>& into, StreamKind kind,
-                            std::uint64_t inode) {
+    const auto stream = [&](std::unique_ptr<LogStream>& into, StreamKind kind, std::uint64_t inode,
+                            std::uint64_t since) {
         ipc::UniqueFd pipe = kept.take(inode);
         if (!pipe) return;
-        auto adopted = logs_.adopt(worker.id, kind, worker.log_plan(kind), std::move(pipe));
+        auto adopted = logs_.adopt(worker.id, kind, worker.log_plan(kind), std::move(pipe), since);
         if (!adopted)
             return around_.log.error(
                 fmt::format("{}:{} {}", worker.spec().name, worker.id, adopted.error().text()));
         into = std::move(*adopted);
         logs_.set_rule(*into, worker.spec().rotate);
     };
-    stream(worker.out, StreamKind::out, known.out);
-    stream(worker.err, StreamKind::err, known.err);
+    stream(worker.out, StreamKind::out, known.out, worker.out_since);
+    stream(worker.err, StreamKind::err, known.err, worker.err_since);
     shipping_.attach(worker);
     worker.sockets.resize(worker.app->listeners.size());
     for (std::size_t at = 0; at < std::min(worker.sockets.size(), known.sockets.size()); ++at) {

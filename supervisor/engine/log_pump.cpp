@@ -123,7 +123,8 @@ Result<std::unique_ptr<LogStream>> LogPump::open(int worker, StreamKind kind, Lo
 }
 
 Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind, LogPlan plan,
-                                                  ipc::UniqueFd pipe)
+                                                  ipc::UniqueFd pipe,
+                                                  std::optional<std::uint64_t> since)
 {
     auto targets = open_targets(plan);
     if (!targets) return std::unexpected(targets.error());
@@ -133,7 +134,9 @@ Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind, L
     for (const LogStream::Target& target : stream->targets_) {
         // Whose line it is that stands open at the end is known only where nobody else writes.
         LogSink& sink = *target.sink;
-        const bool known = sink.streams == 1 && (stream->spliced() || !stage_lost_);
+        const bool is_first = &target == stream->targets_.data();
+        const bool begun = !is_first || !sink.regular() || !since || size(*stream) != *since;
+        const bool known = begun && sink.streams == 1 && (stream->spliced() || !stage_lost_);
         sink.writer = known ? stream.get() : nullptr;
     }
     watch(*stream);
@@ -244,9 +247,10 @@ void LogPump::drain(LogStream& stream)
     activate(stream);
 }
 
-/// Whoever writes next begins a line of his own.
+/// Whoever writes next begins a line of his own, also under a successor.
 void LogPump::finish_line(LogStream& stream)
 {
+    if (stage_ && stage_->spliced() && stage_->spliced()->stream == stream.inode()) stage_->idle();
     for (LogStream::Target& target : stream.targets_) {
         if (target.sink->writer == &stream) target.sink->writer = nullptr;
         if (target.sink->holder == &stream) target.sink->holder = nullptr;

@@ -150,9 +150,12 @@ public:
                                                  std::pair<uid_t, gid_t> owner);
 
     /// Goes on with the pipe of a worker that a daemon before us has started, in the middle of a
-    /// line if that is where it is. `pipe` is open for both, and does not block.
+    /// line if that is where it is. `pipe` is open for both, and does not block. `since` is the
+    /// size that its file had when its process started, which has begun no line there if that is
+    /// the size now.
     ipc::Result<std::unique_ptr<LogStream>> adopt(int worker, StreamKind kind, LogPlan plan,
-                                                  ipc::UniqueFd pipe);
+                                                  ipc::UniqueFd pipe,
+                                                  std::optional<std::uint64_t> since = {});
 
     /// The stage of the daemon before us, before its streams; 0 none.
     ipc::Result<void> adopt_stage(std::uint64_t inode, KeptFds& kept);

@@ -88,7 +88,8 @@ struct WorkerRecord {
     RecentCount recent_restarts;  ///< as `life.restarts` counts them
     std::uint64_t cpu_before = 0; ///< clock ticks of those of its tree that are gone
     std::uint64_t cpu_seen = 0;   ///< clock ticks of those that are there, at the last look
-    std::uint64_t err_since = 0;  ///< size of the error file when this process started
+    std::uint64_t out_since = 0;  ///< size of the output file when this process started
+    std::uint64_t err_since = 0;  ///< and of the error file
     bool incoming = false;        ///< of the generation that a reload brings in
     bool must_listen = false;     ///< Node: as its predecessor did, before it counts as ready
     Leave leave = Leave::at_once; ///< as it was asked last

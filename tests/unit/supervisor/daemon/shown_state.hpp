@@ -62,6 +62,7 @@ inline nlohmann::json shown(const supervisor::WorkerRecord& record)
             {"unready", record.unready},
             {"last_status", record.last_status ? shown(*record.last_status) : nlohmann::json{}},
             {"exits", std::move(exits)},
+            {"out_since", record.out_since},
             {"err_since", record.err_since},
             {"incoming", record.incoming},
             {"must_listen", record.must_listen},

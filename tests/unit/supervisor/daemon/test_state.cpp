@@ -69,6 +69,7 @@ TEST_CASE("state: each field of a row is written and read")
         {"last status 0", [](WorkerRecord& w) { w.last_status = ipc::ExitStatus{}; }},
         {"unknown end", [](WorkerRecord& w) { w.last_status = ipc::kUnknownExit; }},
         {"exits", [&](WorkerRecord& w) { w.exits = {crash, killed}; }},
+        {"out_since", [](WorkerRecord& w) { w.out_since = 1ULL << 34U; }},
         {"err_since", [](WorkerRecord& w) { w.err_since = 1ULL << 33U; }},
         {"incoming", [](WorkerRecord& w) { w.incoming = true; }},
         {"must_listen", [](WorkerRecord& w) { w.must_listen = true; }},

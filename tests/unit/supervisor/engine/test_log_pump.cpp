@@ -401,6 +401,39 @@ TEST_CASE("log pump: another daemon goes on with a pipe in the middle of a line,
     }
 }
 
+TEST_CASE("log pump: a process begins a line of its own, whoever saw the one before it end")
+{
+    for (const bool shared : {false, true}) {
+        CAPTURE(shared);
+        tests::Folder folder;
+        const std::string file = folder.path + "/out.log";
+        KeptFds kept;
+        std::uint64_t inode = 0, stage = 0, since = 0;
+        ipc::UniqueFd end;
+        {
+            Pumping before;
+            const auto other = shared ? before.open(file, 1) : nullptr;
+            const auto stream = before.open(file);
+            inode = stream->inode();
+            stage = before.pump.stage_inode();
+            end = worker_end(*stream);
+            say(end, "cut sho");
+            before.pump.drain(*stream); // it has been killed
+            REQUIRE(content(file) == "cut sho");
+            since = before.pump.size(*stream);
+            kept = before.keeper.hand_over();
+        }
+        Pumping p;
+        REQUIRE(p.pump.adopt_stage(stage, kept));
+        auto stream = p.pump.adopt(0, StreamKind::out, {.path = file}, kept.take(inode), since);
+        REQUIRE(stream);
+        const auto other = shared ? p.open(file, 1) : nullptr;
+        p.pump.settle_stage();
+        say(end, "the next one\n");
+        CHECK(p.file_becomes(file, "cut sho\nthe next one\n"));
+    }
+}
+
 TEST_CASE(
     "log pump: a pipe whose file cannot be opened is not adopted, with an error that names it")
 {
