@@ -198,9 +198,10 @@ void Supervisor::spawn(Worker& worker)
     if (!groups) return spawn_failed(worker, groups.error().text());
     for (const ipc::UniqueFd& group : *groups)
         plan.cgroups.push_back(group.get());
-    // Nobody goes on with a line of the process before it. It may have ended under another daemon.
-    logs_.drain(*worker.out);
-    logs_.drain(*worker.err);
+    if (worker.adopted) { // the line of a process that another daemon saw end goes no further
+        logs_.drain(*worker.out);
+        logs_.drain(*worker.err);
+    }
     worker.out_since = logs_.size(*worker.out);
     worker.err_since = logs_.size(*worker.err);
 

@@ -80,6 +80,28 @@ class Printing(ClusterTestCase):
 
 
 class Files(Printing):
+    def test_a_process_begins_a_line_of_its_own_also_under_another_manager(self):
+        go = self.dir / "go"
+        source = ("import time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+                  "os.write(1, b'cut sho')\nsignal.pause()\n")
+        for name, delay in ("before", 1500), ("after", 0):  # the next process is there
+            with self.subTest(name):
+                go.touch()
+                self.start(source, name, cwd=str(self.dir), restart_delay=delay)
+                wait_for(lambda: self.content("out", name) == b"cut sho", what="half a line")
+                go.unlink()
+                row = next(row for row in self.json("list")["processes"] if row["name"] == name)
+                os.kill(row["pid"], signal.SIGKILL)
+                def has_ended():
+                    pid = self.json("describe", name)["processes"][0]["pid"]
+                    return pid != row["pid"] and (delay > 0 or pid != 0)
+                wait_for(has_ended, what="its end")
+                self.kill_manager()
+                go.touch()
+                wait_for(lambda: self.content("out", name).count(b"cut sho") == 2,
+                         what="the next one")
+                self.assertEqual(self.content("out", name), b"cut sho\ncut sho")
+
     def test_every_line_of_both_streams_is_there_and_a_death_in_mid_line_loses_nothing(self):
         app = {"name": "api", "script": self.worker("prints.py"), "args": [str(LINES)],
                "autorestart": False}
