@@ -250,7 +250,8 @@ void LogPump::drain(LogStream& stream)
 /// Whoever writes next begins a line of his own, also under a successor.
 void LogPump::finish_line(LogStream& stream)
 {
-    if (stage_ && stage_->spliced() && stage_->spliced()->stream == stream.inode()) stage_->idle();
+    const auto last = stage_ ? stage_->spliced() : std::nullopt;
+    if (last && last->stream == stream.inode()) stage_->idle();
     for (LogStream::Target& target : stream.targets_) {
         if (target.sink->writer == &stream) target.sink->writer = nullptr;
         if (target.sink->holder == &stream) target.sink->holder = nullptr;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What workers print: every byte is in its file, once, in order, with lines whole; `logs` shows the
 end of the files and what comes."""
+import contextlib
 import fcntl
 import json
 import os
@@ -81,15 +82,18 @@ class Printing(ClusterTestCase):
 
 class Files(Printing):
     def test_a_process_begins_a_line_of_its_own_also_under_another_manager(self):
-        go = self.dir / "go"
-        source = ("import time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
-                  "os.write(1, b'cut sho')\nsignal.pause()\n")
+        os.mkfifo(self.dir / "go")
+        source = "open('go').read()\nos.write(1, b'cut sho')\nsignal.pause()\n"
+
+        def go():
+            with contextlib.suppress(OSError):  # nobody waits for it yet
+                os.close(os.open(self.dir / "go", os.O_WRONLY | os.O_NONBLOCK))
+                return True
         for name, delay in ("before", 1500), ("after", 0):  # the next process is there
             with self.subTest(name):
-                go.touch()
                 self.start(source, name, cwd=str(self.dir), restart_delay=delay)
+                wait_for(go, what="a process")
                 wait_for(lambda: self.content("out", name) == b"cut sho", what="half a line")
-                go.unlink()
                 row = next(row for row in self.json("list")["processes"] if row["name"] == name)
                 os.kill(row["pid"], signal.SIGKILL)
                 def has_ended():
@@ -97,7 +101,7 @@ class Files(Printing):
                     return pid != row["pid"] and (delay > 0 or pid != 0)
                 wait_for(has_ended, what="its end")
                 self.kill_manager()
-                go.touch()
+                wait_for(go, what="the next process")
                 wait_for(lambda: self.content("out", name).count(b"cut sho") == 2,
                          what="the next one")
                 self.assertEqual(self.content("out", name), b"cut sho\ncut sho")
