@@ -46,6 +46,33 @@ ExitStatus exit_status(const siginfo_t& info)
     return {.code = 0, .signal = info.si_status};
 }
 
+/// A file that is open for the length of one call. The spare descriptor makes room for it where
+/// there is no other, and is held again afterwards.
+class BriefFile {
+public:
+    BriefFile(std::optional<SpareFd>& spare, const char* path, int flags = O_RDONLY) : spare_{spare}
+    {
+        const auto open = [&] { return again([&] { return ::open(path, flags | O_CLOEXEC); }); };
+        fd_.reset(open());
+        if (!fd_ && spare_ && spare_->give_up(errno)) fd_.reset(open());
+    }
+    BriefFile(const BriefFile&) = delete;
+    BriefFile& operator=(const BriefFile&) = delete;
+    ~BriefFile()
+    {
+        fd_.reset();
+        if (spare_) spare_->hold();
+    }
+
+    [[nodiscard]] explicit operator bool() const { return static_cast<bool>(fd_); }
+    [[nodiscard]] int get() const { return fd_.get(); }
+    [[nodiscard]] int release() { return fd_.release(); }
+
+private:
+    std::optional<SpareFd>& spare_;
+    UniqueFd fd_;
+};
+
 } // namespace
 
 Result<UniqueFd> LinuxSystem::open(const std::string& path, int flags, mode_t mode)
@@ -127,8 +154,11 @@ Result<std::string> LinuxSystem::getxattr(const std::string& path, const std::st
 
 Result<std::vector<std::string>> LinuxSystem::list_directory(const std::string& path)
 {
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir{::opendir(path.c_str()), ::closedir};
+    BriefFile file{spare_, path.c_str(), O_RDONLY | O_DIRECTORY};
+    if (!file) return fail(errno, "list directory " + path);
+    const std::unique_ptr<DIR, int (*)(DIR*)> dir{::fdopendir(file.get()), ::closedir};
     if (!dir) return fail(errno, "list directory " + path);
+    (void)file.release(); // the stream owns it now
     std::vector<std::string> names;
     while (const dirent* entry = ::readdir(dir.get())) {
         const std::string_view name = entry->d_name;
@@ -147,12 +177,12 @@ Result<std::string> LinuxSystem::readlink(const std::string& path)
 
 Result<std::string> LinuxSystem::read_file(const std::string& path)
 {
-    auto file = open(path, O_RDONLY, 0);
-    if (!file) return std::unexpected(file.error());
+    const BriefFile file{spare_, path.c_str()};
+    if (!file) return fail(errno, "open " + path);
     std::string text;
     std::array<char, 16384> chunk;
     while (true) {
-        const auto size = read(file->get(), chunk.data(), chunk.size());
+        const auto size = read(file.get(), chunk.data(), chunk.size());
         if (!size) return fail(size.error().code, "read " + path);
         if (*size == 0) return text;
         text.append(chunk.data(), *size);
@@ -161,7 +191,7 @@ Result<std::string> LinuxSystem::read_file(const std::string& path)
 
 Result<std::size_t> LinuxSystem::read_small(const char* path, std::span<char> into)
 {
-    const UniqueFd file{again([&] { return ::open(path, O_RDONLY | O_CLOEXEC); })};
+    const BriefFile file{spare_, path};
     if (!file) return fail(errno, std::string{"open "} + path);
     std::size_t filled = 0;
     // /proc hands out long lists a page at a time, so that only an empty read is the end.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ipc/base/result.hpp"
+#include "ipc/base/spare_fd.hpp"
 #include "ipc/base/unique_fd.hpp"
 
 #include <sys/stat.h>
@@ -96,6 +97,10 @@ public:
 
 class LinuxSystem final : public System {
 public:
+    /// From now on there is a descriptor left for read_file, read_small and list_directory,
+    /// whatever else is open: without /proc no worker could be told to stop.
+    void keep_spare() { spare_.emplace().hold(); }
+
     Result<UniqueFd> open(const std::string& path, int flags, mode_t mode) override;
     Result<struct stat> fstat(int fd) override;
     Result<void> fchown(int fd, uid_t uid, gid_t gid) override;
@@ -125,6 +130,9 @@ public:
     Result<std::optional<std::pair<pid_t, ExitStatus>>> peek_any() override;
     Result<UniqueFd> pidfd_open(pid_t pid) override;
     Result<int> sched_getaffinity() override;
+
+private:
+    std::optional<SpareFd> spare_;
 };
 
 } // namespace cluster::ipc

@@ -264,6 +264,7 @@ void Session::close()
     error_code ignored;
     socket_.close(ignored);
     --server_.clients_;
+    server_.spare_.hold();
     write_deadline_.cancel();
     for (auto& callback : std::exchange(on_close_, {}))
         callback();
@@ -274,6 +275,7 @@ Server::Server(asio::io_context& loop, UniqueFd listener, Greeting greeting, Han
       greeting_{std::move(greeting)}, on_request_{std::move(on_request)}
 {
     (void)listener.release(); // the acceptor owns it now
+    spare_.hold();
 }
 
 void Server::start()
@@ -291,6 +293,7 @@ void Server::accept()
 {
     acceptor_.async_accept([this](error_code failure, Socket socket) {
         if (failure == asio::error::operation_aborted || !acceptor_.is_open()) return;
+        if (spare_.give_up(failure.value())) return accept();
         if (failure) {
             accept_pause_.expires_after(std::chrono::milliseconds{100});
             accept_pause_.async_wait([this](error_code cancelled) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ipc/base/result.hpp"
+#include "ipc/base/spare_fd.hpp"
 #include "ipc/base/unique_fd.hpp"
 #include "ipc/wire/frame.hpp"
 #include "ipc/wire/rpc.hpp"
@@ -128,10 +129,12 @@ private:
     void refuse(boost::asio::local::stream_protocol::socket socket, uid_t uid);
 
     boost::asio::local::stream_protocol::acceptor acceptor_;
-    boost::asio::steady_timer accept_pause_; ///< after EMFILE: try again, do not spin
+    boost::asio::steady_timer accept_pause_; ///< no descriptor left: try again, do not spin
     Greeting greeting_;
     Handler on_request_;
     int clients_ = 0; ///< sessions that are open
+    /// For one more client when no descriptor is left: it may be the one who comes to make room.
+    SpareFd spare_;
 };
 
 /// Binds and listens on `path` (0600); an old socket file is removed first, so the caller must hold

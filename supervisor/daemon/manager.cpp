@@ -128,6 +128,7 @@ Manager::Manager(boost::asio::io_context& loop, ipc::HomePaths paths, bool foreg
                   control_.on_request(session, std::move(request));
               }}
 {
+    system_.keep_spare();
     if (foreground_) service_ = service_settings(::getppid());
     // The launcher hands descriptors over without close-on-exec; workers must not get these.
     for (const int fd : {kControlFd, kListenerFd, kLockFd})

@@ -98,19 +98,28 @@ std::vector<ProcessStat> Supervisor::members(Worker& worker)
                 std::ranges::find(tree, pid, &ProcessStat::pid) == tree.end())
                 tree.insert(tree.begin(), *about);
         }
-        return tree;
+        if (!tree.empty()) return tree;
     }
     if (!worker.alive()) return {};
     const auto own = read_stat(around_.system, worker.pid);
-    return own ? std::vector{*own} : std::vector<ProcessStat>{};
+    if (own && own->start_time == worker.start_time) return {*own};
+    if (own || is_gone(own.error()) || !worker.exit_watch) return {};
+    // There is no reading /proc now, for want of descriptors. That process at least is known.
+    ProcessStat known;
+    known.pid = worker.pid;
+    known.start_time = worker.start_time;
+    return {known};
 }
 
 void Supervisor::signal_all(const std::vector<ProcessStat>& processes, int signal)
 {
     for (const ProcessStat& process : processes) {
         // The table is a moment old: the number may belong to somebody else by now.
+        // A worker's does not, before we have heard of its end.
         const auto now = read_stat(around_.system, process.pid);
-        if (!now || now->start_time != process.start_time) continue;
+        const bool same = now ? now->start_time == process.start_time
+                              : !is_gone(now.error()) && familiar_.contains(process.pid);
+        if (!same) continue;
         (void)around_.system.kill(process.pid, signal);
     }
 }

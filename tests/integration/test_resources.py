@@ -177,6 +177,45 @@ class FewDescriptors(ResourceTestCase):
             peer.close()
         self.assertEqual((self.row()["pid"], self.row()["status"]), (pid, "online"))
 
+    def leave_none(self):
+        """The first number that the manager does not use is its limit."""
+        manager = self.about()["pid"]
+        used = {int(fd) for fd in os.listdir(f"/proc/{manager}/fd")}
+        first_free = min(set(range(self.LIMIT)) - used)
+        resource.prlimit(manager, resource.RLIMIT_NOFILE, (first_free, self.LIMIT))
+
+    def leave_some(self):
+        resource.prlimit(self.about()["pid"], resource.RLIMIT_NOFILE, (self.LIMIT, self.LIMIT))
+
+    def test_with_none_left_commands_are_heard_and_workers_are_stopped_in_order(self):
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "api", "-i", "2")
+        pids = self.pids()
+        self.leave_none()
+        for name in "one", "two":
+            done = self.ctl("start", self.worker("sleeps.sh"), "--name", name, check=False)
+            self.assertEqual(done.code, 1, done)
+            self.assertIn("too many open files", done.err.lower())
+        for row in self.rows():
+            if row["name"] == "api":
+                self.assertGreater(row["memory"], 0, row)
+        self.ctl("stop", "api")
+        self.assertFalse(any(map(is_alive, pids)))
+        self.assertNotIn("SIGKILL", (self.dir / "daemon.log").read_text())
+        self.leave_some()
+        self.ctl("start", "all")
+        self.assertEqual(self.statuses(), ["online"] * 4)
+
+    def test_with_none_left_kill_ends_all(self):
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "api", "-i", "2")
+        pids = self.pids()
+        daemons = self.daemon_pids()
+        self.leave_none()
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "new", check=False)
+        self.ctl("kill")
+        self.assertFalse(any(map(is_alive, pids)))
+        wait_for(lambda: not any(map(is_alive, daemons)), what="the daemons to end")
+        self.assertNotIn("SIGKILL", (self.dir / "daemon.log").read_text())
+
     def test_a_manager_killed_at_the_limit_comes_back_with_all_workers(self):
         self.ctl("start", self.worker("sleeps.sh"), "--name", "many", "-i", "40", check=False)
         before = {row["id"]: row["pid"] for row in self.rows() if row["status"] == "online"}

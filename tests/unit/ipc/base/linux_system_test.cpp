@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,6 +44,25 @@ bool non_blocking(int fd)
 {
     return (::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
 }
+
+/// No descriptor is free until the end of the scope.
+class NoneLeft {
+public:
+    NoneLeft()
+    {
+        REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+        const UniqueFd first_free{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+        const rlimit now{.rlim_cur = static_cast<rlim_t>(first_free.get()),
+                         .rlim_max = before_.rlim_max};
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &now) == 0);
+    }
+    NoneLeft(const NoneLeft&) = delete;
+    NoneLeft& operator=(const NoneLeft&) = delete;
+    ~NoneLeft() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+    rlimit before_{};
+};
 
 } // namespace
 
@@ -91,6 +111,29 @@ TEST_CASE("linux_system: errors carry the errno and name the path")
     CHECK(system.readlink(missing).error().code.value() == ENOENT);
     CHECK(system.make_directories("/dev/null/x").error().code.value() == ENOTDIR);
     CHECK(system.rename(missing, "/tmp").error().code.value() == ENOENT);
+}
+
+TEST_CASE("linux_system: with a spare descriptor /proc is read also when no other is left")
+{
+    std::array<char, 16> room{};
+    LinuxSystem without;
+    LinuxSystem with;
+    with.keep_spare();
+    {
+        const NoneLeft none_left;
+        CHECK(without.read_file("/proc/self/stat").error().code.value() == EMFILE);
+        CHECK(without.read_small("/proc/self/stat", room).error().code.value() == EMFILE);
+        CHECK(without.list_directory("/proc/self").error().code.value() == EMFILE);
+        for (int i = 0; i < 2; ++i) { // each leaves it to the next
+            CHECK(with.read_file("/proc/self/stat"));
+            CHECK(with.read_small("/proc/self/stat", room) == room.size());
+            CHECK(with.list_directory("/proc/self"));
+            CHECK(with.read_file("/nonexistent/x").error().code.value() == ENOENT);
+        }
+        // What stays open gets none.
+        CHECK(with.open("/dev/null", O_RDONLY, 0).error().code.value() == EMFILE);
+    }
+    CHECK(without.read_file("/proc/self/stat"));
 }
 
 TEST_CASE("linux_system: folders are made with their parents, and one that exists is no error")

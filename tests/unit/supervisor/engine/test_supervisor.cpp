@@ -131,6 +131,29 @@ TEST_CASE("supervisor: what is deaf to its kill signal gets SIGKILL after kill_t
     CHECK(m.until(worker, State::stopped));
 }
 
+TEST_CASE("supervisor: a worker is stopped also when /proc cannot be read for want of descriptors")
+{
+    for (const bool treekill : {true, false}) {
+        Machine m;
+        auto spec = app();
+        spec.treekill = treekill;
+        spec.kill_timeout = 10ms;
+        Worker& worker = m.add(spec);
+        REQUIRE(launched(m, worker));
+        const pid_t pid = worker.pid;
+        m.system.fail_always("read /proc", EMFILE);
+        m.system.fail_always("list directory /proc", EMFILE);
+        m.supervisor.ask(worker, Event::stop_asked, "test");
+        m.turn();
+        CHECK(m.system.kills == std::vector<std::pair<pid_t, int>>{{pid, SIGINT}});
+        REQUIRE(m.until([&] { return m.system.kills.size() == 2; }));
+        CHECK(m.system.kills.back() == std::pair{pid, SIGKILL});
+        // It counts as unkillable at last, rather than being waited for for ever.
+        m.clock.advance(5001ms);
+        CHECK(m.until(worker, State::errored));
+    }
+}
+
 TEST_CASE("supervisor: what outlives SIGKILL by five seconds is errored, whatever was to follow")
 {
     Machine m;
