@@ -78,14 +78,20 @@ int print_findings(const std::vector<Finding>& findings, const json& daemon, Con
     return count(findings, Verdict::problem) == 0 ? kDone : kFailed;
 }
 
+/// One connection at a time: a daemon without descriptors has room for no more.
+bool is_reached(const ipc::HomePaths& paths)
+{
+    const auto client = ipc::Client::connect(paths.home);
+    return client || !means_no_daemon(client.error());
+}
+
 int run_doctor(Context& context)
 {
     const ipc::HomePaths paths{context.session.home()};
     std::vector<Finding> findings;
     std::optional<DaemonFacts> daemon;
     json told;
-    const auto client = ipc::Client::connect(paths.home);
-    const bool reached = client || !means_no_daemon(client.error());
+    const bool reached = is_reached(paths);
     if (!reached) {
         findings.push_back(no_daemon(paths));
         if (auto state = saved_state(paths, context.system)) findings.push_back(std::move(*state));

@@ -95,8 +95,8 @@ int print_report(const UpdateReport& report, Context& context)
 /// `params` name the program; without one it is the one that runs.
 int run_update(const json& params, Context& context)
 {
-    const auto client = ipc::Client::connect(context.session.home());
-    if (!client && means_no_daemon(client.error())) {
+    if (const auto client = ipc::Client::connect(context.session.home());
+        !client && means_no_daemon(client.error())) {
         context.info("No daemon is running; the next command starts one");
         if (context.json_output) context.print_json(nullptr);
         return kDone;

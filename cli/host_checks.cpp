@@ -32,8 +32,9 @@ bool nearly(std::uint64_t used, std::uint64_t limit)
 void check_open_files(const HostFacts& host, const DaemonFacts* daemon, std::vector<Finding>& into)
 {
     if (!host.open_files) return;
-    // The daemon raises the soft limit to the hard one when it starts.
-    const std::uint64_t limit = host.open_files->hard;
+    // The daemon raises the soft limit to the hard one when it starts; prlimit(1) may have lowered
+    // it since.
+    const std::uint64_t limit = daemon ? host.open_files->soft : host.open_files->hard;
     const std::uint64_t workers = daemon ? daemon->workers : 0;
     const std::uint64_t needed =
         kOwnFiles + workers * kFilesPerWorker + (daemon ? daemon->listeners : 0);

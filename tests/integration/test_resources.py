@@ -198,6 +198,9 @@ class FewDescriptors(ResourceTestCase):
         for row in self.rows():
             if row["name"] == "api":
                 self.assertGreater(row["memory"], 0, row)
+        doctor = self.ctl("doctor", check=False)
+        self.assertEqual(doctor.code, 1, doctor)
+        self.assertRegex(doctor.out, r"problem +open files +\d+ needed for 2 workers")
         self.ctl("stop", "api")
         self.assertFalse(any(map(is_alive, pids)))
         self.assertNotIn("SIGKILL", (self.dir / "daemon.log").read_text())

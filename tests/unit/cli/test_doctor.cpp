@@ -26,7 +26,7 @@ HostFacts good_host()
     host.uid = 1000;
     host.paths = ipc::HomePaths{"/home/u/.clusterctl"};
     host.kernel = "6.1.0-18-amd64";
-    host.open_files = Limit{1024, 524288};
+    host.open_files = Limit{524288, 524288}; // the daemon's, which has raised them
     host.processes = Limit{30000, 30000};
     host.own_processes = 40;
     host.threads = 500;
@@ -75,6 +75,7 @@ TEST_CASE("doctor: a machine on which nothing bites has no complaints, with a da
     CHECK(complaints(check_host(good_host(), &daemon)).empty());
     HostFacts alone = good_host();
     alone.daemons.clear();
+    alone.open_files = Limit{40, 524288}; // a daemon would raise them
     CHECK(complaints(check_host(alone, nullptr)).empty());
 }
 
@@ -98,6 +99,9 @@ TEST_CASE("doctor: each limit that bites is told")
              daemon.workers = 300;
          },
          "open files: warning"},
+        {"a limit that was lowered under the daemon",
+         [](HostFacts& host, DaemonFacts&) { host.open_files = Limit{40, 20000}; },
+         "open files: problem"},
         {"processes of the user", [](HostFacts& host, DaemonFacts&) { host.own_processes = 29000; },
          "processes: warning"},
         {"all processes of the user",
