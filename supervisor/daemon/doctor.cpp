@@ -10,6 +10,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <set>
 #include <tuple>
@@ -301,6 +302,15 @@ void check_logs(ipc::System& system, const std::vector<LogPath>& logs, Findings&
         if (file) continue;
         const bool gone = file.error().code == std::errc::no_such_file_or_directory;
         if (gone && !log.in_use) continue; // made at the next start
+        if (const int code = file.error().code.value(); code == EMFILE || code == ENFILE) {
+            // Says nothing of the log; and a restart would find no descriptor either.
+            into.push_back({.grade = warning,
+                            .check = "logs",
+                            .what = "they cannot be looked at: " + file.error().text(),
+                            .where = log.path,
+                            .advice = "stop what is not needed, or raise `ulimit -n`"});
+            return;
+        }
         into.push_back({.grade = gone ? warning : problem,
                         .check = "logs",
                         .what = gone ? fmt::format("the log file of {} was removed, its lines go "

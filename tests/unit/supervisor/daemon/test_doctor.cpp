@@ -284,4 +284,13 @@ TEST_CASE("doctor: log files can be written")
         check_logs(system, {row.log}, findings);
         CHECK(only(findings).grade == row.want);
     }
+    // No fault of the logs, and said once.
+    for (const int error : {EMFILE, ENFILE}) {
+        ScriptedSystem full;
+        full.fail_always("open /logs", error);
+        Findings findings;
+        check_logs(full, {rows[0].log, rows[4].log}, findings);
+        CHECK(only(findings).grade == Grade::warning);
+        CHECK(only(findings).advice.find("restart") == std::string::npos);
+    }
 }
