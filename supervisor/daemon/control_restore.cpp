@@ -89,7 +89,8 @@ void Control::restore(GuardianLink::HandedOver handed)
             ? read_journal(system, fmt::format("/proc/self/fd/{}", handed.journal.get()), log_)
             : std::nullopt;
     const bool handed_over = state.has_value();
-    if (!state) state = read_journal(system, journal_.path(), log_);
+    for (const std::string& path : journal_.left_behind())
+        if (!state) state = read_journal(system, path, log_);
     if (state && state->boot_id != supervisor_.boot_id()) state.reset();
     const bool exact = state.has_value();
     if (!state) state = store_.load();

@@ -5,6 +5,8 @@
 #include <boost/asio/post.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -22,6 +24,27 @@ Journal::Journal(boost::asio::io_context& loop, Supervisor& supervisor, Guardian
                  Log& log, std::string path)
     : loop_{loop}, supervisor_{supervisor}, link_{link}, log_{log}, path_{std::move(path)}
 {
+}
+
+void Journal::set_memory_path(std::string path)
+{
+    memory_path_ = std::move(path);
+    memory_there_ = !memory_path_.empty();
+}
+
+std::vector<std::string> Journal::left_behind() const
+{
+    ipc::System& system = supervisor_.system();
+    std::vector<std::string> paths;
+    if (const auto memory = system.open(memory_path_, O_RDONLY | O_NOFOLLOW)) {
+        const auto about = system.fstat(memory->get());
+        // Anybody may make one of that name.
+        if (about && S_ISREG(about->st_mode) && about->st_uid == ::geteuid() &&
+            (about->st_mode & 0077) == 0)
+            paths.push_back(memory_path_);
+    }
+    paths.push_back(path_);
+    return paths;
 }
 
 void Journal::row(const Worker& worker)
@@ -99,33 +122,53 @@ void Journal::begin()
     listeners_ = node_ = under_way_ = behind_ = false;
 }
 
-/// On the disk where that can be.
+/// On the disk where that can be. As long as one is in memory, that one counts: what it says holds
+/// at every moment until it is gone.
 ipc::Result<ipc::UniqueFd> Journal::new_file(const std::string& snapshot)
 {
-    auto file = open_file(snapshot);
+    auto file = open_file(path_, snapshot);
     if (file) {
         if (std::exchange(in_memory_, false)) log_.info("journal: on the disk again");
+        remove_memory();
         return file;
     }
     if (!std::exchange(in_memory_, true))
         log_.error("journal: " + file.error().text() + ": kept in memory");
-    auto memory = memory_file("clusterd journal", snapshot);
+    auto memory = new_file_in_memory(snapshot);
     // What stays on the disk would be taken for the truth.
     if (memory) (void)supervisor_.system().unlink(path_);
     return memory;
 }
 
-ipc::Result<ipc::UniqueFd> Journal::open_file(const std::string& snapshot)
+ipc::Result<ipc::UniqueFd> Journal::new_file_in_memory(const std::string& snapshot)
+{
+    if (!memory_path_.empty()) {
+        memory_there_ = true;
+        if (auto file = open_file(memory_path_, snapshot)) return file;
+    }
+    auto memory = memory_file("clusterd journal", snapshot);
+    if (memory) remove_memory();
+    return memory;
+}
+
+/// A new file, whole at any moment, of which nobody else holds a descriptor.
+ipc::Result<ipc::UniqueFd> Journal::open_file(const std::string& path, const std::string& snapshot)
 {
     ipc::System& system = supervisor_.system();
-    const std::string fresh = path_ + ".new";
-    auto file = system.open(fresh, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    const std::string fresh = path + ".new";
+    (void)system.unlink(fresh); // of one that was killed
+    auto file = system.open(fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (!file) return file;
     auto done = append(*file, snapshot);
-    if (done) done = system.rename(fresh, path_);
+    if (done) done = system.rename(fresh, path);
     if (done) return file;
     (void)system.unlink(fresh);
     return std::unexpected(done.error());
+}
+
+void Journal::remove_memory()
+{
+    if (std::exchange(memory_there_, false)) (void)supervisor_.system().unlink(memory_path_);
 }
 
 void Journal::end()
@@ -133,6 +176,7 @@ void Journal::end()
     begun_ = false;
     file_ = ipc::UniqueFd{};
     (void)supervisor_.system().unlink(path_);
+    remove_memory();
 }
 
 void Journal::flush()

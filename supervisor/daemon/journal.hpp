@@ -3,7 +3,8 @@
 //
 // It is a file of the home ($CLUSTER_HOME/journal) that is never synced: what is written is there
 // for whoever comes next, however we and the guardian end, until the machine does. Where the disk
-// is full it lies in memory (man 2 memfd_create) that the guardian keeps, and outlives only us.
+// is full it lies in memory under a name (man 7 shm_overview), which is as good. Where that cannot
+// be had either, memory that the guardian keeps (man 2 memfd_create) outlives only us.
 #pragma once
 
 #include "supervisor/daemon/guardian_link.hpp"
@@ -28,7 +29,12 @@ public:
     Journal(boost::asio::io_context& loop, Supervisor& supervisor, GuardianLink& link, Log& log,
             std::string path);
 
-    [[nodiscard]] const std::string& path() const { return path_; }
+    /// Where it goes while the disk is full: a file in a folder that lies in memory. "" (the
+    /// default): nowhere.
+    void set_memory_path(std::string path);
+    /// Where the manager before us may have left one that nobody has handed over; the first that
+    /// can be read counts.
+    [[nodiscard]] std::vector<std::string> left_behind() const;
     void tell_under_way(GetUnderWay get) { get_under_way_ = std::move(get); }
     void row(const Worker& worker) override;
     void removed(std::uint64_t key) override;
@@ -48,7 +54,9 @@ public:
 private:
     void soon();
     ipc::Result<ipc::UniqueFd> new_file(const std::string& snapshot);
-    ipc::Result<ipc::UniqueFd> open_file(const std::string& snapshot);
+    ipc::Result<ipc::UniqueFd> new_file_in_memory(const std::string& snapshot);
+    ipc::Result<ipc::UniqueFd> open_file(const std::string& path, const std::string& snapshot);
+    void remove_memory();
     ipc::Result<void> append(const ipc::UniqueFd& file, std::string_view text);
     std::vector<std::shared_ptr<const App>> new_apps(const StateChange& change);
 
@@ -56,10 +64,11 @@ private:
     Supervisor& supervisor_;
     GuardianLink& link_;
     Log& log_;
-    std::string path_;
+    std::string path_, memory_path_;
     GetUnderWay get_under_way_;
     ipc::UniqueFd file_;
     bool in_memory_ = false;
+    bool memory_there_ = false;             ///< something may be at `memory_path_`
     std::chrono::milliseconds begun_at_{0}; ///< monotonic
     std::size_t size_ = 0, snapshot_size_ = 0;
     EnvironmentNumbers numbers_;

@@ -43,11 +43,20 @@ constexpr std::chrono::milliseconds kLastAnswers{20}; ///< to get out
 constexpr std::chrono::seconds kNextAttempt{1};       ///< to become the guardian
 
 /// Memory of this home, and of no other on this machine; "" when it cannot be told.
-std::string stage_name(ipc::System& system)
+std::string memory_name(ipc::System& system)
 {
     const auto lock = system.fstat(kLockFd);
     if (!lock) return {};
     return fmt::format("/clusterd-{}-{:x}-{:x}", ::geteuid(), lock->st_dev, lock->st_ino);
+}
+
+/// The same for a journal: of this home, and not of one that was removed, whose inode ours has now.
+std::string memory_journal(ipc::System& system)
+{
+    const auto lock = system.fstat(kLockFd);
+    if (!lock) return {};
+    return fmt::format("/dev/shm{}-{:x}{:08x}-journal", memory_name(system), lock->st_mtim.tv_sec,
+                       lock->st_mtim.tv_nsec);
 }
 
 /// Everything the manager is made of, in the order in which it is built and torn down.
@@ -138,7 +147,8 @@ Manager::Manager(boost::asio::io_context& loop, ipc::HomePaths paths, bool foreg
 int Manager::run(bool begin_empty)
 {
     raise_open_file_limit();
-    supervisor_.logs().set_stage_name(stage_name(system_));
+    supervisor_.logs().set_stage_name(memory_name(system_));
+    journal_.set_memory_path(memory_journal(system_));
     log_->info(fmt::format("clusterd {} serves {}", ipc::version(), ::getpid()));
     watch_signals();
     if (!service_.notify_socket.empty()) end_with_guardian();

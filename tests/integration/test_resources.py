@@ -105,6 +105,23 @@ class FullDisk(ResourceTestCase):
         self.make_space()
         wait_for(lambda: self.wanted() == {"old": True, "goes": False}, what="the state")
 
+    def test_both_daemons_killed_meanwhile_touch_no_worker(self):
+        self.ctl("start", self.ecosystem(self.sleeper("old"), self.sleeper("goes")))
+        self.fill()
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "new")
+        self.ctl("stop", "goes", check=False)
+        self.ctl("restart", "old")
+        before = [(row["name"], row["pid"], row["status"]) for row in self.rows()]
+        self.assertEqual({name: status for name, _, status in before},
+                         {"old": "online", "goes": "stopped", "new": "online"})
+        for _ in range(2):
+            self.kill_both_daemons()
+            self.assertEqual([(row["name"], row["pid"], row["status"]) for row in self.rows()],
+                             before)
+        self.make_space()
+        wait_for(lambda: self.wanted() == {"old": True, "goes": False, "new": True},
+                 what="the state")
+
     def test_a_full_log_volume_stops_no_worker_and_logs_go_on_once_there_is_room(self):
         beat = self.dir / "beat"
         script = self.dir / "writes.py"

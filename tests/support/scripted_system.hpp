@@ -28,9 +28,10 @@ public:
     std::map<std::string, std::string> files; ///< path → content
     /// What a file holds after its next reading, after the one that follows, …
     std::map<std::string, std::deque<std::string>> then_files;
-    std::map<std::string, std::string> links;            ///< path → target
-    std::set<pid_t> alive;                               ///< pids, and process groups as -pgid
-    std::deque<std::pair<pid_t, ipc::ExitStatus>> ended; ///< children to be reaped, in order
+    std::map<std::string, std::string> links;               ///< path → target
+    std::map<std::string, std::pair<uid_t, mode_t>> rights; ///< ours and 0644 where there is none
+    std::set<pid_t> alive;                                  ///< pids, and process groups as -pgid
+    std::deque<std::pair<pid_t, ipc::ExitStatus>> ended;    ///< children to be reaped, in order
     std::optional<ipc::ExitStatus> exit_told; ///< what the kernel tells of others' children
     int cpus = 1;
     /// The other ends of pidfds: erased, the process has ended.
@@ -60,7 +61,7 @@ public:
             calls, [&](const std::string& call) { return call.starts_with(prefix); }));
     }
 
-    ipc::Result<ipc::UniqueFd> open(const std::string& path, int flags, mode_t) override
+    ipc::Result<ipc::UniqueFd> open(const std::string& path, int flags, mode_t mode) override
     {
         if (const int error = enter("open " + path)) return ipc::fail(error, "open " + path);
         if (is_real_pipe(path)) {
@@ -70,6 +71,8 @@ public:
         }
         if ((flags & O_CREAT) == 0 && !files.contains(path))
             return ipc::fail(ENOENT, "open " + path);
+        if ((flags & O_EXCL) != 0 && files.contains(path)) return ipc::fail(EEXIST, "open " + path);
+        if (!files.contains(path)) rights[path] = {::geteuid(), mode};
         std::string& content = files[path];
         if ((flags & O_TRUNC) != 0) content.clear();
         ipc::UniqueFd fd{::open("/dev/null", O_RDWR | O_CLOEXEC)};
@@ -85,7 +88,9 @@ public:
         if (file == opened_.end()) {
             ::fstat(fd, &answer);
         } else {
-            answer.st_mode = S_IFREG | 0644;
+            const auto known = rights.find(file->second.path);
+            answer.st_uid = known == rights.end() ? ::geteuid() : known->second.first;
+            answer.st_mode = S_IFREG | (known == rights.end() ? 0644 : known->second.second);
             answer.st_size = static_cast<off_t>(files[file->second.path].size());
         }
         return answer;
@@ -113,6 +118,7 @@ public:
         auto file = files.extract(from);
         if (!file) return ipc::fail(ENOENT, call);
         files[to] = std::move(file.mapped());
+        if (const auto known = rights.find(from); known != rights.end()) rights[to] = known->second;
         for (auto& [fd, opened] : opened_)
             if (opened.path == from) opened.path = to;
         return {};

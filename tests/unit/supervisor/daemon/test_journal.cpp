@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <random>
@@ -291,6 +293,52 @@ TEST_CASE("journal: where the disk takes nothing it lies in memory, until the di
     m.turn();
     CHECK(m.system.files.contains(Journaled::kPath));
     CHECK(m.written() == m.now());
+}
+
+TEST_CASE("journal: a name makes that memory outlive the guardian, too")
+{
+    const std::string memory = "/dev/shm/clusterd-0-1-2-journal";
+    Journaled m;
+    m.journal->set_memory_path(memory);
+    m.add(app());
+    m.begin();
+    CHECK_FALSE(m.system.files.contains(memory));
+    CHECK(m.journal->left_behind() == std::vector{Journaled::kPath});
+
+    m.system.fail_always("open " + Journaled::kPath + ".new", ENOSPC);
+    m.begin();
+    m.add(app());
+    m.turn();
+    REQUIRE(m.system.files.contains(memory));
+    CHECK_FALSE(m.system.files.contains(memory + ".new"));
+    CHECK_FALSE(m.system.files.contains(Journaled::kPath));
+    const auto state = supervisor::parse_state(m.system.files[memory]);
+    REQUIRE(state);
+    CHECK(tests::shown(*state) == m.now());
+    CHECK(m.journal->left_behind() == std::vector{memory, Journaled::kPath});
+    // Anybody may make one of that name.
+    m.system.rights[memory] = {::geteuid() + 1, 0600};
+    CHECK(m.journal->left_behind() == std::vector{Journaled::kPath});
+    m.system.rights[memory] = {::geteuid(), 0622};
+    CHECK(m.journal->left_behind() == std::vector{Journaled::kPath});
+
+    SUBCASE("until the disk takes it again")
+    {
+        m.system.fail_always("open " + Journaled::kPath + ".new", 0);
+        m.begin();
+        CHECK(m.system.files.contains(Journaled::kPath));
+    }
+    SUBCASE("until the end")
+    {
+        m.journal->end();
+    }
+    SUBCASE("or until it is full, too")
+    {
+        m.system.fail_always("open " + memory, ENOSPC);
+        m.begin();
+        CHECK(m.written() == m.now()); // what the guardian keeps
+    }
+    CHECK_FALSE(m.system.files.contains(memory));
 }
 
 TEST_CASE("journal: whichever call fails, it says what a snapshot would say")
