@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from harness import BIN, SANITIZED, is_alive, wait_for
+from harness import BIN, SANITIZED, is_alive, open_files, wait_for
 from obedient import ObedientTestCase
 import client
 
@@ -107,10 +107,18 @@ class FullDisk(ResourceTestCase):
 
     def test_both_daemons_killed_meanwhile_touch_no_worker(self):
         self.ctl("start", self.ecosystem(self.sleeper("old"), self.sleeper("goes")))
-        self.fill()
+        journal = str(self.home / "journal")
+        for _ in range(100):  # until it is longer than the blocks that it had
+            self.fill()
+            self.ctl("restart", "old")
+            if journal not in open_files(self.about()["pid"]):
+                break
+        self.assertNotIn(journal, open_files(self.about()["pid"]))
+        self.fill()  # also what it had
         self.ctl("start", self.worker("sleeps.sh"), "--name", "new")
         self.ctl("stop", "goes", check=False)
         self.ctl("restart", "old")
+        self.assertNotIn("new", self.wanted())
         before = [(row["name"], row["pid"], row["status"]) for row in self.rows()]
         self.assertEqual({name: status for name, _, status in before},
                          {"old": "online", "goes": "stopped", "new": "online"})
