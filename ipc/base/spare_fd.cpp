@@ -8,14 +8,16 @@ namespace cluster::ipc {
 
 void SpareFd::hold()
 {
-    if (!fd_) fd_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (fd_ >= 0) return;
+    UniqueFd fresh{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    int none = -1;
+    if (fresh && fd_.compare_exchange_strong(none, fresh.get())) (void)fresh.release();
 }
 
 bool SpareFd::give_up(int error)
 {
-    if (!fd_ || (error != EMFILE && error != ENFILE)) return false;
-    fd_.reset();
-    return true;
+    if (error != EMFILE && error != ENFILE) return false;
+    return static_cast<bool>(take());
 }
 
 } // namespace cluster::ipc

@@ -3,6 +3,8 @@
 
 #include "ipc/base/unique_fd.hpp"
 
+#include <atomic>
+
 namespace cluster::ipc {
 
 /// Once everything else is in use (man 2 open, EMFILE and ENFILE), giving this one up makes room
@@ -15,7 +17,9 @@ public:
     [[nodiscard]] bool give_up(int error);
 
 private:
-    UniqueFd fd_;
+    UniqueFd take() { return UniqueFd{fd_.exchange(-1)}; }
+
+    std::atomic<int> fd_{-1};
 };
 
 } // namespace cluster::ipc

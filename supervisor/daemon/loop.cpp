@@ -1,5 +1,7 @@
 #include "supervisor/daemon/loop.hpp"
 
+#include "supervisor/engine/loop_relief.hpp"
+
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -46,7 +48,7 @@ Result<int> listened_to(ipc::System& system)
 Result<std::unique_ptr<io_context>> make_loop(ipc::System& system)
 {
     try {
-        auto loop = std::make_unique<io_context>(1);
+        auto loop = std::make_unique<io_context>(LoopRelief::kThreads);
         // The first of a kind registers what all of them share.
         const boost::asio::steady_timer timer{*loop};
         const boost::asio::signal_set signals{*loop};

@@ -30,7 +30,9 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -70,6 +72,7 @@ private:
     void end_with_guardian();
     void tell_watchdog(std::chrono::microseconds limit);
     void watch_signals();
+    void watch_held_calls();
     void use_settings();
     void quit();
     void leave();
@@ -86,6 +89,8 @@ private:
     ipc::SystemClock clock_;
     std::unique_ptr<Log> log_;
     GuardianLink link_;
+    LoopRelief relief_{loop_};
+    std::set<std::uint64_t> held_at_home_; ///< calls, by HeldCall::number
     Supervisor supervisor_;
     Store store_;
     Journal journal_;
@@ -114,7 +119,8 @@ Manager::Manager(boost::asio::io_context& loop, ipc::HomePaths paths, bool foreg
                                .log = *log_,
                                .paths = paths_,
                                .reapers = {::getppid()},
-                               .own_cgroup = ::getenv("CLUSTER_OWN_CGROUP") != nullptr}},
+                               .own_cgroup = ::getenv("CLUSTER_OWN_CGROUP") != nullptr,
+                               .relief = &relief_}},
       store_{loop_, system_, *log_, paths_.state},
       journal_{loop_, supervisor_, link_, *log_, paths_.journal},
       upgrader_{loop_, system_, launcher_, link_, *log_},
@@ -151,6 +157,7 @@ int Manager::run(bool begin_empty)
     journal_.set_memory_path(memory_journal(system_));
     log_->info(fmt::format("clusterd {} serves {}", ipc::version(), ::getpid()));
     watch_signals();
+    watch_held_calls();
     if (!service_.notify_socket.empty()) end_with_guardian();
     if (attendant() != 0) control_.attend();
     auto handed = link_.receive();
@@ -169,9 +176,27 @@ int Manager::run(bool begin_empty)
     server_.start();
     link_.tell_ready();
     if (service_.watchdog.count() > 0) tell_watchdog(service_.watchdog);
-    loop_.run();
     // As after every other end, and without caring who outlives whom: the kernel tidies up.
-    ::_exit(0);
+    relief_.run_loop([] { ::_exit(0); });
+}
+
+/// Nothing of ours waits for a disk that does not answer, our own log neither.
+void Manager::watch_held_calls()
+{
+    const auto home = system_.fstat(kLockFd);
+    const std::uint64_t device = home && !foreground_ ? home->st_dev : 0;
+    relief_.set_calls(
+        [this, device](const HeldCall& call) {
+            if (call.device == device && device != 0) held_at_home_.insert(call.number);
+            log_->hold(!held_at_home_.empty());
+            supervisor_.on_held(call);
+        },
+        [this](std::uint64_t call) {
+            held_at_home_.erase(call);
+            log_->hold(!held_at_home_.empty());
+            supervisor_.logs().on_back(call);
+        });
+    supervisor_.logs().set_relief(relief_);
 }
 
 /// As they are now, and whenever they are changed.

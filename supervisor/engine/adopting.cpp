@@ -256,10 +256,11 @@ std::optional<ipc::ExitStatus> Supervisor::exit_status(Worker& worker)
         if (!*status) watch_exit(worker);
         return *status;
     }
-    if (const auto told = ended_.extract({worker.pid, worker.start_time})) return told.mapped();
+    const auto told = ended_.find({worker.pid, worker.start_time});
+    if (told != ended_.end()) return told->second;
     if (worker.exit_watch) {
-        if (const auto told = around_.system.exit_of(worker.exit_watch->native_handle()))
-            return told;
+        if (const auto known = around_.system.exit_of(worker.exit_watch->native_handle()))
+            return known;
     }
     // Not every parent waits for it soon.
     if (const auto seen = zombie_status(around_.system, worker.pid, worker.start_time)) return seen;

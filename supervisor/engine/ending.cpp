@@ -184,8 +184,10 @@ void Supervisor::on_exit(Worker& worker)
 {
     const auto status = exit_status(worker);
     if (!status) return;
-    if (worker.out) logs_.drain(*worker.out);
-    if (worker.err) logs_.drain(*worker.err);
+    draining_ = {.key = worker.key, .generation = worker.generation, .what = Chore::What::exit};
+    logs_.drain_last({worker.out.get(), worker.err.get()});
+    draining_.reset();
+    if (worker.adopted) ended_.erase({worker.pid, worker.start_time});
     if (worker.shipment) worker.shipment->end_lines();
     record_exit(worker, *status);
     set_live(worker, false);
@@ -209,6 +211,15 @@ void Supervisor::on_exit(Worker& worker)
     // Behind the others that end now: one look at all processes serves them all.
     if (look && !chores_.empty()) return do_soon(worker, Chore::What::settle);
     settle_exit(worker, look);
+}
+
+/// Whoever was draining the last output of a worker does not come back to what follows.
+void Supervisor::on_held(const HeldCall& call)
+{
+    logs_.on_held(call);
+    const auto chore = std::exchange(draining_, std::nullopt);
+    const Worker* const worker = chore ? find_row(chore->key) : nullptr;
+    if (worker && worker->generation == chore->generation) do_soon(*worker, chore->what);
 }
 
 /// What it has used to its very end, which the kernel tells of one that nobody has waited for.

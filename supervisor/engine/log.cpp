@@ -4,10 +4,14 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <cstddef>
+#include <deque>
 #include <utility>
 
 namespace cluster::supervisor {
 namespace {
+
+constexpr std::size_t kMostKept = 1000;
 
 class SpdLog final : public Log {
 public:
@@ -17,12 +21,35 @@ public:
         logger_.set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %n %-5l %v");
         logger_.flush_on(spdlog::level::info); // a daemon that is killed has said what it knew
     }
-    void info(std::string_view text) override { logger_.info("{}", text); }
-    void warn(std::string_view text) override { logger_.warn("{}", text); }
-    void error(std::string_view text) override { logger_.error("{}", text); }
+    void info(std::string_view text) override { say(spdlog::level::info, text); }
+    void warn(std::string_view text) override { say(spdlog::level::warn, text); }
+    void error(std::string_view text) override { say(spdlog::level::err, text); }
+
+    void hold(bool held) override
+    {
+        held_ = held;
+        if (held) return;
+        for (const Line& line : std::exchange(kept_, {}))
+            logger_.log(line.at, {}, line.level, line.text);
+    }
 
 private:
+    struct Line {
+        spdlog::log_clock::time_point at;
+        spdlog::level::level_enum level;
+        std::string text;
+    };
+
+    void say(spdlog::level::level_enum level, std::string_view text)
+    {
+        if (!held_) return logger_.log(level, "{}", text);
+        if (kept_.size() == kMostKept) kept_.pop_front();
+        kept_.push_back({spdlog::log_clock::now(), level, std::string{text}});
+    }
+
     spdlog::logger logger_;
+    bool held_ = false;
+    std::deque<Line> kept_;
 };
 
 } // namespace

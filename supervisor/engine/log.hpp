@@ -16,6 +16,10 @@ public:
     virtual void info(std::string_view text) = 0;
     virtual void warn(std::string_view text) = 0;
     virtual void error(std::string_view text) = 0;
+
+    /// Its disk does not answer: from now on what is said is kept, the last 1000 lines of it at
+    /// most, and written when `hold` is called with false.
+    virtual void hold(bool) {}
 };
 
 } // namespace cluster::supervisor

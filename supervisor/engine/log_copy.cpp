@@ -23,17 +23,22 @@ constexpr std::size_t kTextBytes = 256UL << 10U;
 void LogPump::need_stage(const LogPlan& plan, const std::vector<LogStream::Target>& targets)
 {
     const bool copied = !plan.style.plain() || !plan.combined.empty();
-    const bool shares = std::ranges::any_of(targets, [](const LogStream::Target& target) {
-        return target.sink->streams > 0 && target.sink->regular();
-    });
-    const bool needed = copied || shares || plan.on_full == ipc::LogOnFull::spill;
-    if (stage_ || !needed) return;
+    const bool moved = std::ranges::any_of(
+        targets, [](const LogStream::Target& target) { return target.sink->regular(); });
+    if (stage_ || (!copied && !moved)) return;
     auto made = LogStage::make(system_, keeper_, stage_name_);
-    if (made)
-        stage_ = std::move(*made);
-    else
-        complain_("logs: " + made.error().text() +
-                  ": a crash of the manager may double some lines");
+    if (!made)
+        return complain_("logs: " + made.error().text() +
+                         ": a crash of the manager may double some lines");
+    stage_ = std::move(*made);
+    stage_inode_ = stage_->inode();
+}
+
+/// Nobody needs it: what is kept of it is given up.
+void LogPump::drop_stage()
+{
+    stage_.reset();
+    stage_inode_ = 0;
 }
 
 Result<void> LogPump::adopt_stage(std::uint64_t inode, KeptFds& kept)
@@ -43,6 +48,11 @@ Result<void> LogPump::adopt_stage(std::uint64_t inode, KeptFds& kept)
     stage_lost_ = !stage || !*stage;
     if (!stage) return std::unexpected(stage.error());
     stage_ = std::move(*stage);
+    if (!stage_) return {};
+    stage_inode_ = inode;
+    auto others = stage_->adopt_others(kept);
+    if (!others) return std::unexpected(others.error());
+    other_stages_ = std::move(*others);
     return {};
 }
 
@@ -54,20 +64,66 @@ void LogPump::remove_stage_name()
 void LogPump::settle_stage()
 {
     if (!stage_) return;
-    const LogStage::Leftover left = stage_->leftover();
-    for (const FilePlace& file : left.cut)
-        for (const auto& [path, known] : sinks_)
-            if (const auto sink = known.lock()) sink->cut_back(file);
-    const auto stream = std::ranges::find(streams_, left.stream, &LogStream::inode);
-    if (left.bytes > 0 && stream != streams_.end()) take_rest(**stream, left.bytes);
-    if (const auto last = stage_->spliced()) know_writer(*last);
-    stage_->idle();
-    stage_->empty_pipe();
+    std::vector<std::shared_ptr<LogSink>> sinks;
+    for (const auto& [path, known] : sinks_)
+        if (auto sink = known.lock()) sinks.push_back(std::move(sink));
+    settle(*stage_, sinks);
+    for (const auto& other : other_stages_)
+        settle(*other, sinks);
+    other_stages_.clear();
     for (LogStream* one : streams_)
         for (const LogStream::Target& target : one->targets_)
             if (target.sink->writer == one && target.sink->regular())
                 if (const auto place = target.sink->place())
                     target.sink->open_line = target.sink->ends_in_mid_line(place->size);
+}
+
+/// The batch of that stage: of what has come to a file, either all or nothing stays there and
+/// leaves its pipe.
+void LogPump::settle(LogStage& stage, const std::vector<std::shared_ptr<LogSink>>& sinks)
+{
+    LogStage::Leftover left = stage.leftover();
+    const FilePlace relay = stage.relay_place();
+    for (const auto& sink : sinks) {
+        for (const FilePlace& file : left.cut)
+            sink->cut_back(file);
+        const int file = left.as_grown ? sink->fd_of(relay) : -1;
+        const auto about = file < 0 ? ipc::fail(EBADF, sink->path()) : system_.fstat(file);
+        if (!about) continue;
+        const auto size = static_cast<std::uint64_t>(about->st_size);
+        left.bytes = std::min(left.bytes, std::max(size, relay.size) - relay.size);
+    }
+    const auto stream = std::ranges::find(streams_, left.stream, &LogStream::inode);
+    const bool in_doubt = left.only_hash || left.only_in_file;
+    if (in_doubt && stream != streams_.end() && !is_untaken(stage, left, **stream, sinks))
+        left.bytes = 0;
+    if (left.relayed) {
+        stage.relayed(left.bytes);
+        stage.empty_pipe();
+        stage.taking(left.bytes);
+    }
+    if (left.bytes > 0 && stream != streams_.end()) take_rest(stage, **stream, left.bytes);
+    if (const auto last = stage.spliced()) know_writer(*last);
+    stage.idle();
+    stage.empty_pipe();
+}
+
+/// Of the bytes that are to be taken, if they were not yet.
+bool LogPump::is_untaken(const LogStage& stage, const LogStage::Leftover& left, LogStream& stream,
+                         const std::vector<std::shared_ptr<LogSink>>& sinks)
+{
+    const auto next = peek(stream, left.bytes);
+    if (!next || next->size() != left.bytes) return false;
+    if (left.only_hash) return LogStage::hash_of(*next) == *left.only_hash;
+    const FilePlace place = stage.relay_place();
+    return std::ranges::any_of(sinks, [&](const auto& sink) {
+        std::string there(left.bytes, '\0');
+        const int file = sink->fd_of(place);
+        const auto got = file < 0 ? ipc::fail(EBADF, sink->path())
+                                  : system_.pread(file, there.data(), there.size(),
+                                                  static_cast<off_t>(place.size));
+        return got && *got == there.size() && there == *next;
+    });
 }
 
 /// Of the last line in a file of several streams.
@@ -96,7 +152,7 @@ LogPump::Batch LogPump::copy(LogStream& stream, bool finish)
     if (not_written && front.stays) return *not_written;
     stream.figures_.bytes += bytes.size();
     if (stream.is_read()) tell_taps(stream, bytes, with_lead(goes_on ? "" : head_));
-    if (front.stays) consume(stream, bytes.size(), exact);
+    if (front.stays) consume(stream, bytes, exact);
     return {Moved::some, bytes.size()};
 }
 
@@ -218,22 +274,22 @@ void LogPump::wrote(LogStream& stream, LogSink& sink, std::string_view bytes, st
 }
 
 /// The files have it: it leaves the pipe.
-void LogPump::consume(LogStream& stream, std::size_t size, bool exact)
+void LogPump::consume(LogStream& stream, std::string_view bytes, bool exact)
 {
     if (!exact) {
-        (void)system_.read(stream.fd(), buffer(), size);
+        (void)system_.read(stream.fd(), buffer(), bytes.size());
         return;
     }
-    stage_->consuming(stream.inode(), size);
-    take_rest(stream, size);
+    stage_->consuming(stream.inode(), bytes);
+    take_rest(*stage_, stream, bytes.size());
     stage_->idle();
     stage_->empty_pipe();
 }
 
-void LogPump::take_rest(LogStream& stream, std::uint64_t bytes)
+void LogPump::take_rest(const LogStage& stage, LogStream& stream, std::uint64_t bytes)
 {
     while (bytes > 0) {
-        auto size = system_.splice(stream.fd(), stage_->pipe(), nullptr, bytes);
+        auto size = system_.splice(stream.fd(), stage.pipe(), nullptr, bytes);
         if (!size) // a pipe that takes less than its twin: not exact for once, but no line twice
             size = system_.read(stream.fd(), buffer(), std::min<std::uint64_t>(bytes, kPipeBytes));
         if (!size || *size == 0) return;

@@ -42,6 +42,7 @@ void LogPump::note_time(LogSink& sink, std::uint64_t offset)
 
 Result<FilePlace> LogPump::place_for_batch(LogStream& stream, LogSink& sink, std::size_t* limit)
 {
+    if (sink.held()) return fail_held(sink.path());
     if (sink.spills() || !sink.regular()) return sink.place();
     const auto about = sink.about();
     if (!about) return std::unexpected(about.error());
@@ -105,6 +106,7 @@ void LogPump::rotate_by_time()
             rotation_->watch(sink->care);
             continue;
         }
+        if (sink->file_held()) continue; // with the next batch
         complete_line(*sink);
         const auto about = sink->about();
         if (!about) continue;
@@ -135,9 +137,9 @@ std::vector<std::string> LogPump::reopen_all()
     for (const auto& [path, known] : sinks_) {
         const auto sink = known.lock();
         if (!sink) continue;
-        if (sink->regular() && open()) complete_line(*sink);
-        if (auto opened = reopen(*sink); !opened)
-            complain_("cannot open " + path + " again: " + opened.error().text());
+        if (!sink->held() && sink->regular() && open()) complete_line(*sink);
+        const auto opened = sink->file_held() ? fail_held(path) : reopen(*sink);
+        if (!opened) complain_("cannot open " + path + " again: " + opened.error().text());
         paths.push_back(path);
     }
     return paths;
@@ -145,6 +147,7 @@ std::vector<std::string> LogPump::reopen_all()
 
 Result<std::optional<std::uint64_t>> LogPump::flush(const std::string& path)
 {
+    if (!answers_at(path)) return fail_held(path);
     // Through a new descriptor: one file may stand at the path and another one be open here.
     const auto file = system_.open(path, O_RDWR | O_NONBLOCK | O_NOCTTY);
     if (!file && file.error().code == std::errc::no_such_file_or_directory) return std::nullopt;

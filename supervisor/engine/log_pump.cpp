@@ -22,10 +22,11 @@ using std::chrono::milliseconds;
 constexpr int kBatchesPerPass = 4;      ///< then it is the next stream's turn
 constexpr microseconds kCoalesce{1000}; ///< small writes: one batch a millisecond, not one each
 constexpr microseconds kShortest{20};   ///< less than that is no pause
-constexpr std::size_t kMuch = kPipeBytes / 2; ///< in one look: the next one comes sooner
-constexpr milliseconds kUnfinishedLine{200};  ///< how long a shared file waits for a line's end
-constexpr milliseconds kLookAgain{50};        ///< at streams with an unfinished line
-constexpr milliseconds kFullAgain{250};       ///< at streams whose file cannot be written
+constexpr std::size_t kMuch = kPipeBytes / 2;     ///< in one look: the next one comes sooner
+constexpr std::uint64_t kFastPipe = 256UL << 10U; ///< so that a fast worker writes while we do
+constexpr milliseconds kUnfinishedLine{200};      ///< how long a shared file waits for a line's end
+constexpr milliseconds kLookAgain{50};  ///< at streams with an unfinished line, or a held file
+constexpr milliseconds kFullAgain{250}; ///< at streams whose file cannot be written
 constexpr std::size_t kTailBytes = 8192;
 
 bool is_empty(const ipc::Error& error)
@@ -51,12 +52,18 @@ LogStream::~LogStream()
 {
     std::erase(pump_.streams_, this);
     std::erase(pump_.active_, this);
-    for (const Target& target : targets_) {
+    if (pump_.at_work_ == this) pump_.at_work_ = nullptr;
+    for (const auto& batch : pump_.unfinished_)
+        if (batch->stream == this) batch->stream = nullptr;
+    for (Target& target : targets_) {
+        target.lost_bytes = 0; // nobody will tell of them
+        pump_.note_loss(*this, target);
         LogSink& sink = *target.sink;
         if (sink.writer == this) sink.writer = nullptr;
         if (sink.holder == this) sink.holder = nullptr;
         if (--sink.streams == 0) pump_.sinks_.erase(sink.path());
     }
+    if (pump_.streams_.empty() && pump_.unfinished_.empty()) pump_.drop_stage();
 }
 
 Result<ipc::UniqueFd> LogStream::open_for_worker()
@@ -86,6 +93,11 @@ bool LogStream::in_trouble() const
     return std::ranges::any_of(targets_, [](const Target& to) {
         return to.loses() || to.sink->failing() || to.sink->spills();
     });
+}
+
+bool LogStream::held() const
+{
+    return std::ranges::any_of(targets_, [](const Target& to) { return to.sink->held(); });
 }
 
 LogFigures LogStream::figures() const
@@ -139,8 +151,9 @@ Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind, L
         const bool known = begun && sink.streams == 1 && (stream->spliced() || !stage_lost_);
         sink.writer = known ? stream.get() : nullptr;
     }
+    find_losses(*stream);
     watch(*stream);
-    if (stream->in_trouble()) watch_trouble(); // it has spilled
+    if (stream->in_trouble()) watch_trouble(); // it has spilled, or lost something
     return stream;
 }
 
@@ -163,6 +176,7 @@ Result<std::shared_ptr<LogSink>> LogPump::open_sink(const std::string& path)
     if (const auto known = sinks_.find(path); known != sinks_.end()) {
         if (auto sink = known->second.lock()) return sink;
     }
+    if (!answers_at(path)) return fail_held(path);
     auto sink = LogSink::open(system_, path);
     if (!sink) return sink;
     sinks_[path] = *sink;
@@ -194,7 +208,7 @@ void LogPump::schedule(microseconds after)
     timer_.async_wait([this](error_code cancelled) {
         if (cancelled) return;
         scheduled_ = false;
-        pass();
+        relieved([this] { pass(); });
     });
 }
 
@@ -205,26 +219,33 @@ void LogPump::pass()
     std::vector<LogStream*>
         unseen; // the gate was shut before their turn: they come first next time
     for (LogStream* stream : std::exchange(active_, {})) {
+        at_work_ = nullptr;
         if (!open()) {
             unseen.push_back(stream);
             continue;
         }
         const Moved moved = move_batches(*stream, false);
         most = std::max(most, moved);
+        if (moved == Moved::much) (void)widen(*stream, kFastPipe);
         if (moved != Moved::nothing) {
             still.push_back(stream);
             continue;
         }
         stream->active_ = false;
+        narrow(*stream);
         watch(*stream);
     }
+    at_work_ = nullptr;
     active_.insert(active_.end(), unseen.begin(), unseen.end());
     active_.insert(active_.end(), still.begin(), still.end());
     find_pause(most);
     if (active_.empty()) return;
     parked_ = !open();
     if (parked_) return;
-    schedule(most == Moved::blocked ? kFullAgain : most == Moved::waiting ? kLookAgain : pause_);
+    if (most == Moved::blocked)
+        schedule(held_calls_.empty() ? kFullAgain : kLookAgain);
+    else
+        schedule(most == Moved::waiting ? kLookAgain : pause_);
 }
 
 /// As long as a pipe takes to get half full: a shorter one costs wake-ups, a longer one stops the
@@ -245,6 +266,18 @@ void LogPump::drain(LogStream& stream)
         if (moved == Moved::nothing) return finish_line(stream);
     }
     activate(stream);
+}
+
+void LogPump::drain_last(std::initializer_list<LogStream*> streams)
+{
+    relieved([&] {
+        for (LogStream* stream : streams) {
+            if (!stream) continue;
+            drain(*stream);
+            (void)size(*stream);
+        }
+        at_work_ = nullptr;
+    });
 }
 
 /// Whoever writes next begins a line of his own, also under a successor.
@@ -291,9 +324,15 @@ LogPump::Moved LogPump::move_batches(LogStream& stream, bool finish)
 
 LogPump::Batch LogPump::move(LogStream& stream, bool finish)
 {
+    at_work_ = &stream;
     if (stream.in_trouble()) {
         try_again(stream);
         if (must_wait(stream)) return {Moved::blocked};
+    }
+    if (stream.held()) {
+        if (!crowded(stream))
+            return {bytes_in_pipe(stream.fd()) > 0 ? Moved::blocked : Moved::nothing};
+        if (forced_ || stream.plan_.on_full != ipc::LogOnFull::block) give_up_batch(stream);
     }
     if (stream.spliced()) return splice(stream, finish);
     const bool all_lost = std::ranges::all_of(stream.targets_, &LogStream::Target::loses);
@@ -394,21 +433,66 @@ Result<std::size_t> LogPump::splice_to(LogStream& stream, std::size_t limit)
     }
     const std::size_t most = std::min(limit, sink.room(place->size));
     if (most == 0) return ipc::fail(ENOSPC, "spill " + sink.path());
-    if (shared && stage_ && sink.regular()) stage_->splicing(stream.inode(), *place, most);
     auto at = static_cast<off_t>(place->size);
-    const auto size = system_.splice(stream.fd(), sink.fd(), &at, most);
+    const auto size = stage_ ? relay(stream, sink, *place, most)
+                             : system_.splice(stream.fd(), sink.fd(), &at, most);
     if (!size) return size;
     if (*size == 0) return ipc::fail(EAGAIN, "splice");
-    sink.writer = &stream;
-    if (!sink.spills()) sink.recover();
-    note_time(sink, place->size);
     if (shared && (stage_ || peek_.read)) {           // else nobody has looked
         sink.open_line = buffer()[*size - 1] != '\n'; // what due() has seen still stands there
         sink.holder = sink.open_line && *size < limit ? &stream : nullptr;
     }
-    stream.figures_.bytes += *size;
-    if (stream.is_read()) tap_written(stream, place->size, *size);
+    moved(stream, sink, place->size, *size);
     return size;
+}
+
+/// The file has them, and the pipe has not.
+void LogPump::moved(LogStream& stream, LogSink& sink, std::uint64_t at, std::size_t bytes)
+{
+    sink.writer = &stream;
+    if (!sink.spills()) sink.recover();
+    stream.figures_.bytes += bytes;
+    note_time(sink, at);
+    if (stream.is_read()) tap_written(stream, at, bytes);
+}
+
+/// Through the pipe of the stage: splice(2) holds the pipe that it reads as long as it writes.
+Result<std::size_t> LogPump::relay(LogStream& stream, LogSink& sink, const FilePlace& place,
+                                   std::size_t most)
+{
+    const auto copied = system_.tee(stream.fd(), stage_->pipe(), most);
+    if (!copied || *copied == 0) return copied;
+    stage_->relaying(stream.inode(), place, *copied);
+    const auto there = deliver(*stage_, sink.fd(), place.size, *copied);
+    if (there.value_or(0) < *copied) {
+        stage_->relayed(there.value_or(0));
+        stage_->empty_pipe();
+    }
+    if (there) {
+        stage_->taking(*there);
+        take_rest(*stage_, stream, *there);
+    }
+    if (there && stream.shares_a_file())
+        stage_->spliced_all();
+    else
+        stage_->idle();
+    // As long as it counts as taking, what is in our pipe tells how much was taken.
+    if (there) stage_->drop(*there);
+    return there;
+}
+
+/// Errors: those of the first call; after that, what is there is there.
+Result<std::size_t> LogPump::deliver(LogStage& stage, int file, std::uint64_t at, std::size_t bytes)
+{
+    auto behind = static_cast<off_t>(at);
+    std::size_t there = 0;
+    while (there < bytes) {
+        const auto size = system_.splice(stage.pipe(), file, &behind, bytes - there);
+        if (!size && there == 0) return size;
+        if (!size || *size == 0) break;
+        there += *size;
+    }
+    return there;
 }
 
 void LogPump::tap_written(const LogStream& stream, std::uint64_t at, std::size_t size)
@@ -426,7 +510,7 @@ void LogPump::tell_taps(const LogStream& stream, std::string_view raw, std::stri
 
 std::uint64_t LogPump::size(const LogStream& stream)
 {
-    if (!stream.sink().regular()) return 0;
+    if (!stream.sink().regular() || stream.sink().file_held()) return 0;
     const auto about = system_.fstat(stream.sink().file());
     return about ? static_cast<std::uint64_t>(about->st_size) : 0;
 }
@@ -434,6 +518,7 @@ std::uint64_t LogPump::size(const LogStream& stream)
 std::vector<std::string> LogPump::tail(const LogStream& stream, std::uint64_t since,
                                        std::size_t count)
 {
+    if (stream.sink().file_held()) return {};
     const std::uint64_t end = size(stream);
     if (end < since) since = 0; // another file than then, or emptied
     if (end == since) return {};

@@ -2,16 +2,16 @@
 //
 // A stream is one pipe, kept over all restarts of its worker; a sink is one open file, shared by
 // every stream that writes to the same path. Bytes go by splice(2) from the pipe to the end of the
-// file and are never in our memory, so that a daemon killed at any instruction has neither lost nor
-// doubled one. The end is asked of the file before each batch instead of remembered: users truncate
-// logs under us (`> file`, copytruncate), and O_APPEND and splice exclude each other (man 2
-// splice).
+// file and are never in our memory; log_stage.hpp tells how a daemon killed at any instruction has
+// neither lost nor doubled one. The end is asked of the file before each batch instead of
+// remembered: users truncate logs under us (`> file`, copytruncate), and O_APPEND and splice
+// exclude each other (man 2 splice).
 //
 // A file is exchanged for a new one between two batches, at the end of a line: when it is due to be
 // rotated (engine/log_rotation), when somebody has removed it, and when we are told to (`reopen`).
 //
 // A stream whose lines get a date or become JSON, or that has a second file, is copied
-// (log_copy.cpp) with the same promise: log_stage.hpp tells how.
+// (log_copy.cpp) with the same promise.
 //
 // A gate (`set_gate`) may hold the output back: then it stays in the pipes, and who writes more
 // than they take waits. Nothing is read that nobody takes.
@@ -22,7 +22,8 @@
 // died in the middle, gets a newline put before.
 //
 // A file that cannot be written is tried again every 250 ms; what becomes of output meanwhile says
-// the app's `log_on_full` (log_trouble.cpp).
+// the app's `log_on_full` (log_trouble.cpp). So it is with files on a disk that does not answer:
+// they are not touched until it does (log_hold.cpp).
 #pragma once
 
 #include "ipc/base/clock.hpp"
@@ -33,6 +34,7 @@
 #include "supervisor/engine/log_rotation.hpp"
 #include "supervisor/engine/log_sink.hpp"
 #include "supervisor/engine/log_stage.hpp"
+#include "supervisor/engine/loop_relief.hpp"
 #include "supervisor/sys/keeper.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -41,7 +43,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <expected>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -65,6 +69,9 @@ struct LogPlan {
     ipc::LogOnFull on_full = ipc::LogOnFull::drop;
     bool operator==(const LogPlan&) const = default;
 };
+
+/// For a file that is not to be touched.
+[[nodiscard]] std::unexpected<ipc::Error> fail_held(const std::string& path);
 
 /// What has come of a stream's output since this daemon serves.
 struct LogFigures {
@@ -106,6 +113,7 @@ private:
         std::uint64_t lost_bytes = 0, lost_lines = 0;
         std::string why;
         bool in_mid_line = false; ///< what was lost last had no end: the rest of that line goes too
+        bool torn = false;        ///< the file may have the beginning of a line whose rest is lost
         [[nodiscard]] bool loses() const { return lost_bytes > 0; }
     };
     LogStream(LogPump& pump, int worker, StreamKind kind, LogPlan plan, ipc::UniqueFd pipe,
@@ -118,6 +126,8 @@ private:
     [[nodiscard]] bool is_read() const;
     /// A file of it cannot be written, or does not yet say what is missing.
     [[nodiscard]] bool in_trouble() const;
+    /// A file of it is not to be touched.
+    [[nodiscard]] bool held() const;
 
     LogPump& pump_;
     int worker_;
@@ -131,7 +141,8 @@ private:
     bool active_ = false;                           ///< in the pump's list of streams to look at
     std::chrono::milliseconds unfinished_since_{0}; ///< of a line waiting in the pipe; 0 none
     LogFigures figures_;
-    bool troubled_ = false; ///< its figures say since when
+    bool troubled_ = false;               ///< its figures say since when
+    std::uint64_t capacity_ = kPipeBytes; ///< of its pipe, as far as we have changed it
 };
 
 class LogPump {
@@ -163,7 +174,7 @@ public:
     /// none has moved.
     void settle_stage();
     /// What the state calls the stage by; 0 none. It is there before a stream that needs it.
-    [[nodiscard]] std::uint64_t stage_inode() const { return stage_ ? stage_->inode() : 0; }
+    [[nodiscard]] std::uint64_t stage_inode() const { return stage_inode_; }
     /// For apps that spill.
     void set_spill_folder(std::string path) { spill_folder_ = std::move(path); }
     /// Under which the stage is found again when nobody has kept it; "" (the default) it is not.
@@ -174,6 +185,10 @@ public:
     /// Writes out all that the worker has left in the pipe, as far as the gate allows; its last
     /// line counts as finished.
     void drain(LogStream& stream);
+    /// The same for the streams of a worker that has ended, with a look at the files that its next
+    /// process gets. Where a disk does not answer it never comes back (loop_relief.hpp): it is to
+    /// be called again after `on_held`.
+    void drain_last(std::initializer_list<LogStream*> streams);
     /// The same whatever the gate says: the pipe is about to go.
     void empty(LogStream& stream);
 
@@ -194,13 +209,19 @@ public:
     /// it is no regular file, or is not there.
     ipc::Result<std::optional<std::uint64_t>> flush(const std::string& path);
 
+    /// Handlers that touch files may be left by this from now on.
+    void set_relief(LoopRelief& relief) { relief_ = &relief; }
+    /// A file does not answer: none on its device is touched until all such calls are back.
+    void on_held(const HeldCall& call);
+    void on_back(std::uint64_t call);
+
     /// Bytes of all streams are copied for followers only while a tap is set. Empty: none.
     void set_tap(Tap tap) { tap_ = std::move(tap); }
 
     /// The last lines that the worker has written since the file had `since` bytes: at most `count`
     /// lines from the last 8 KiB.
     std::vector<std::string> tail(const LogStream& stream, std::uint64_t since, std::size_t count);
-    /// Size of the stream's file now; 0 for what is no regular file.
+    /// Size of the stream's file now; 0 for what is no regular file, or does not answer.
     std::uint64_t size(const LogStream& stream);
 
 private:
@@ -233,6 +254,11 @@ private:
     std::optional<std::string_view> peek(LogStream& stream, std::size_t most);
     Batch splice(LogStream& stream, bool finish);
     ipc::Result<std::size_t> splice_to(LogStream& stream, std::size_t limit);
+    ipc::Result<std::size_t> relay(LogStream& stream, LogSink& sink, const FilePlace& place,
+                                   std::size_t most);
+    ipc::Result<std::size_t> deliver(LogStage& stage, int file, std::uint64_t at,
+                                     std::size_t bytes);
+    void moved(LogStream& stream, LogSink& sink, std::uint64_t at, std::size_t bytes);
     char* buffer();
     void tap_written(const LogStream& stream, std::uint64_t at, std::size_t size);
     void tell_taps(const LogStream& stream, std::string_view raw, std::string_view written);
@@ -256,6 +282,10 @@ private:
         Moved otherwise = Moved::nothing; ///< why there are none
     };
     void need_stage(const LogPlan& plan, const std::vector<LogStream::Target>& targets);
+    void drop_stage();
+    void settle(LogStage& stage, const std::vector<std::shared_ptr<LogSink>>& sinks);
+    bool is_untaken(const LogStage& stage, const LogStage::Leftover& left, LogStream& stream,
+                    const std::vector<std::shared_ptr<LogSink>>& sinks);
     void know_writer(const LogStage::Spliced& last);
     Batch copy(LogStream& stream, bool finish);
     [[nodiscard]] static bool has_regular_file(const LogStream& stream);
@@ -266,20 +296,57 @@ private:
     std::optional<Batch> write_targets(LogStream& stream, std::string_view bytes, bool exact);
     ipc::Result<void> write_target(LogStream& stream, LogSink& sink, std::uint64_t size);
     void wrote(LogStream& stream, LogSink& sink, std::string_view bytes, std::uint64_t at);
-    void consume(LogStream& stream, std::size_t size, bool exact);
-    void take_rest(LogStream& stream, std::uint64_t bytes);
+    void consume(LogStream& stream, std::string_view bytes, bool exact);
+    void take_rest(const LogStage& stage, LogStream& stream, std::uint64_t bytes);
 
     // Files that cannot be written (log_trouble.cpp).
     enum class OnFull { wait, again, lose };
+    bool note_trouble(LogStream& stream, LogSink& sink, const ipc::Error& why);
     OnFull on_full(LogStream& stream, LogSink& sink, const ipc::Error& why);
     Batch discard(LogStream& stream);
     void lose(LogStream& stream, LogStream::Target& target, std::string_view bytes);
+    /// For whoever comes after us.
+    void note_loss(const LogStream& stream, const LogStream::Target& target);
+    void find_losses(LogStream& stream);
     void lose_unfinished_line(LogStream& stream, LogStream::Target& target);
     void try_again(LogStream& stream);
     bool mend(LogStream& stream, LogStream::Target& target);
     bool say_loss(LogStream& stream, LogStream::Target& target);
     [[nodiscard]] bool must_wait(const LogStream& stream) const;
     void watch_trouble();
+    void look_at_trouble();
+
+    // Disks that do not answer (log_hold.cpp).
+    /// A batch that was left in the midst of a call about one of its files.
+    struct Unfinished {
+        std::uint64_t call = 0; ///< HeldCall::number; 0: it is back
+        LogStream* stream;      ///< null when it is gone
+        std::vector<std::shared_ptr<LogSink>> sinks;
+        std::vector<std::shared_ptr<const void>> kept; ///< LogSink::keep_for_batch
+        std::unique_ptr<LogStage> stage;
+        std::unique_ptr<char[]> buffer; ///< the call may still read from them or write to them
+        std::string text{}, head{};
+    };
+    template <class Work>
+    void relieved(Work&& work)
+    {
+        if (relief_)
+            relief_->run(std::forward<Work>(work));
+        else
+            std::forward<Work>(work)();
+    }
+    [[nodiscard]] LogStage* any_stage() const;
+    void hold_sinks();
+    [[nodiscard]] bool answers(std::uint64_t device) const;
+    [[nodiscard]] bool answers_at(const std::string& path);
+    void leave_batch(LogStream& stream, std::uint64_t call);
+    void give_up_batch(const LogStream& stream);
+    void finish_batches();
+    void note_held(LogStream& stream);
+    void finish(Unfinished& batch);
+    [[nodiscard]] bool crowded(LogStream& stream);
+    bool widen(LogStream& stream, std::uint64_t bytes);
+    static void narrow(LogStream& stream);
 
     boost::asio::io_context& loop_;
     ipc::System& system_;
@@ -301,6 +368,9 @@ private:
     std::unique_ptr<char[]> buffer_; ///< kPipeBytes, made when first needed
     /// Made for the first stream that is copied, spills or shares its file.
     std::unique_ptr<LogStage> stage_;
+    std::vector<std::unique_ptr<LogStage>>
+        other_stages_;              ///< of the daemon before us, to be settled
+    std::uint64_t stage_inode_ = 0; ///< of the one that a successor is told of
     bool stage_lost_ = false; ///< a batch of the daemon before us may be written in part, or again
     std::string text_;        ///< formed lines of one batch, behind room for a newline and a head
     std::string head_;        ///< of these lines
@@ -308,6 +378,11 @@ private:
     std::string stage_name_;
     boost::asio::steady_timer trouble_timer_; ///< armed while a stream is in trouble
     bool trouble_watched_ = false;
+    LoopRelief* relief_ = nullptr;
+    LogStream* at_work_ = nullptr; ///< whose files are being touched
+    std::vector<HeldCall> held_calls_;
+    std::vector<std::unique_ptr<Unfinished>> unfinished_;
+    Unfinished* finishing_ = nullptr;
 };
 
 } // namespace cluster::supervisor

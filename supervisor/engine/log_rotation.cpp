@@ -69,6 +69,7 @@ void LogRotation::begin()
     begin_timer_.expires_after(kLookAfter);
     begin_timer_.async_wait([this](error_code cancelled) {
         if (cancelled) return;
+        if (any_held_) return begin();
         tend_all();
         release_idle_memory();
     });
@@ -76,8 +77,31 @@ void LogRotation::begin()
 
 void LogRotation::opened(LogCare& care, const struct stat& about)
 {
+    if (times_device_ == 0) times_device_ = device_of(logs_);
     care.times = {.file = {about.st_dev, about.st_ino}, .last = {}, .not_before_ms = 0};
     begin_period(care, about);
+}
+
+std::uint64_t LogRotation::device_of(const std::string& folder)
+{
+    const auto there = system_.open(folder, O_PATH);
+    const auto about = there ? system_.fstat(there->get()) : std::unexpected(there.error());
+    return about ? about->st_dev : 0;
+}
+
+void LogRotation::hold(bool any, const std::function<bool(std::uint64_t device)>& answers)
+{
+    any_held_ = any;
+    times_held_ = !answers(times_device_);
+}
+
+/// What cannot be noted now belongs to the next record.
+void LogRotation::note(LogCare& care, std::uint64_t offset)
+{
+    if (times_held_)
+        care.times.last.reset();
+    else
+        times_.note(care.times, offset);
 }
 
 /// Also where a rule has changed.
@@ -311,6 +335,7 @@ void LogRotation::check_cap_soon()
     cap_timer_.async_wait([this](error_code cancelled) {
         cap_due_ = false;
         if (cancelled) return;
+        if (any_held_) return check_cap_soon();
         check_cap();
         release_idle_memory();
     });

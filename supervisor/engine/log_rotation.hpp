@@ -83,7 +83,11 @@ public:
     void settle(const LogFile& file);
 
     /// After each batch: bytes were written from `offset` on.
-    void note(LogCare& care, std::uint64_t offset) { times_.note(care.times, offset); }
+    void note(LogCare& care, std::uint64_t offset);
+    /// There are devices that are not to be touched for now: those that `answers` is false for.
+    void hold(bool any, const std::function<bool(std::uint64_t device)>& answers);
+    /// The index is on one of them.
+    [[nodiscard]] bool times_held() const { return times_held_; }
 
     /// Removes the files set aside of one log file. Answers how many there were.
     int remove_rotated(const std::string& path);
@@ -108,6 +112,7 @@ private:
     };
 
     void fail(const std::string& path, LogCare& care, std::uint64_t size, const std::string& why);
+    [[nodiscard]] std::uint64_t device_of(const std::string& folder);
     void begin_period(LogCare& care, const struct stat& about);
     void watch_period(std::int64_t end_ms);
     void tend(const LogFile& file, const std::vector<std::string>& names);
@@ -135,6 +140,9 @@ private:
     std::string home_;
     std::string logs_;
     LogTimes times_;
+    std::uint64_t times_device_ = 0; ///< st_dev of man 2 stat; 0: not known yet
+    bool times_held_ = false;
+    bool any_held_ = false; ///< nothing is tidied up meanwhile
     std::function<std::vector<LogFile>()> files_;
     std::function<void()> on_period_;
     std::optional<std::uint64_t> cap_;

@@ -76,9 +76,10 @@ Result<ipc::UniqueFd> open_log(ipc::System& system, const std::string& path, mod
 
 } // namespace
 
-LogSink::LogSink(ipc::System& system, std::string path, ipc::UniqueFd file, bool is_regular)
-    : spliced{is_regular}, system_{system}, path_{std::move(path)}, file_{std::move(file)},
-      regular_{is_regular}
+LogSink::LogSink(ipc::System& system, std::string path, ipc::UniqueFd file,
+                 const struct stat& about)
+    : spliced{S_ISREG(about.st_mode)}, system_{system}, path_{std::move(path)},
+      file_{std::move(file)}, regular_{spliced}, device_{about.st_dev}
 {
 }
 
@@ -88,7 +89,7 @@ Result<std::shared_ptr<LogSink>> LogSink::open(ipc::System& system, const std::s
     if (!file) return std::unexpected(file.error());
     const auto about = system.fstat(file->get());
     if (!about) return std::unexpected(about.error());
-    return std::make_shared<LogSink>(system, path, std::move(*file), S_ISREG(about->st_mode));
+    return std::make_shared<LogSink>(system, path, std::move(*file), *about);
 }
 
 Result<std::optional<struct stat>> LogSink::reopen()
@@ -102,6 +103,7 @@ Result<std::optional<struct stat>> LogSink::reopen()
     const bool copied = regular_ && !spliced;
     file_ = std::move(*file);
     regular_ = S_ISREG(now->st_mode);
+    device_ = now->st_dev;
     spliced = regular_ && !copied;
     open_line = line_end_wanted = false;
     holder = nullptr;
@@ -122,6 +124,7 @@ bool LogSink::ends_in_mid_line(std::uint64_t size)
 {
     int from = fd();
     if (spill_ && size == 0) { // it goes on where the log ends
+        if (file_held()) return false;
         const auto log = supervisor::place(system_, file_.get());
         if (!log) return false;
         from = file_.get();
@@ -149,12 +152,9 @@ void LogSink::cut(std::uint64_t size)
 
 void LogSink::cut_back(const FilePlace& place)
 {
-    for (const int fd : {file_.get(), spill_.get()}) {
-        if (fd < 0) continue;
-        const auto now = supervisor::place(system_, fd);
-        if (now && now->same_file(place) && now->size > place.size)
-            (void)system_.ftruncate(fd, static_cast<off_t>(place.size));
-    }
+    const int fd = fd_of(place);
+    const auto now = fd < 0 ? ipc::fail(EBADF, path_) : supervisor::place(system_, fd);
+    if (now && now->size > place.size) (void)system_.ftruncate(fd, static_cast<off_t>(place.size));
 }
 
 std::uint64_t LogSink::cut_unfinished_line()
@@ -178,6 +178,28 @@ bool LogSink::fail(const ipc::Error& why, milliseconds now)
     return std::exchange(trouble_, why.text()).empty();
 }
 
+void LogSink::hold(const std::function<bool(std::uint64_t device)>& answers)
+{
+    file_held_ = !answers(device_);
+    spill_held_ = spill_ && !answers(spill_device_);
+}
+
+std::shared_ptr<const void> LogSink::keep_for_batch()
+{
+    auto kept = std::make_shared<const char>();
+    (spill_ ? spill_batch_ : file_batch_) = kept;
+    return kept;
+}
+
+int LogSink::fd_of(const FilePlace& place)
+{
+    for (const int fd : {file_.get(), spill_.get()}) {
+        const auto now = fd < 0 ? ipc::fail(EBADF, path_) : supervisor::place(system_, fd);
+        if (now && now->same_file(place)) return fd;
+    }
+    return -1;
+}
+
 Result<void> LogSink::has_room()
 {
     if (!regular_) return {};
@@ -197,8 +219,17 @@ Result<void> LogSink::begin_spill(const std::string& folder)
     const std::string path = spill_path(folder, path_);
     auto file = system_.open(path, O_RDWR | O_CREAT, 0600);
     if (!file) return std::unexpected(file.error());
-    spill_ = std::move(*file);
-    spill_path_ = path;
+    return use_spill(std::move(*file), path);
+}
+
+Result<void> LogSink::use_spill(ipc::UniqueFd file, std::string path)
+{
+    const auto about = system_.fstat(file.get());
+    if (!about) return std::unexpected(about.error());
+    spill_device_ = about->st_dev;
+    spill_held_ = false;
+    spill_ = std::move(file);
+    spill_path_ = std::move(path);
     return {};
 }
 
@@ -207,9 +238,7 @@ void LogSink::find_spill(const std::string& folder)
     if (spill_ || !regular_) return;
     const std::string path = spill_path(folder, path_);
     auto file = system_.open(path, O_RDWR, 0600);
-    if (!file) return;
-    spill_ = std::move(*file);
-    spill_path_ = path;
+    if (!file || !use_spill(std::move(*file), path)) return;
     trouble_ = "spilled by an earlier daemon";
 }
 

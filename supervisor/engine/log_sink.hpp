@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,7 +30,7 @@ public:
 
     /// Opens or creates the file, missing folders included.
     static ipc::Result<std::shared_ptr<LogSink>> open(ipc::System& system, const std::string& path);
-    LogSink(ipc::System& system, std::string path, ipc::UniqueFd file, bool is_regular);
+    LogSink(ipc::System& system, std::string path, ipc::UniqueFd file, const struct stat& about);
 
     [[nodiscard]] const std::string& path() const { return path_; }
     /// Where bytes go now.
@@ -70,6 +71,22 @@ public:
     /// The log has room for all that is spilled, and for more than a few bytes.
     [[nodiscard]] ipc::Result<void> has_room();
 
+    // Disks that do not answer: what is on them is not touched.
+    /// Not until `answers` says so of the device of each of its files.
+    void hold(const std::function<bool(std::uint64_t device)>& answers);
+    /// What bytes go to now is not to be touched, or a batch for it comes first.
+    [[nodiscard]] bool held() const
+    {
+        return spill_ ? spill_held_ || !spill_batch_.expired() : file_held();
+    }
+    /// The same of the log itself.
+    [[nodiscard]] bool file_held() const { return file_held_ || !file_batch_.expired(); }
+    /// A batch has stopped on its way to where bytes go now: as long as somebody has the answer, no
+    /// other one goes there.
+    [[nodiscard]] std::shared_ptr<const void> keep_for_batch();
+    /// The log or the spill, whichever is that file; -1 when neither is.
+    [[nodiscard]] int fd_of(const FilePlace& place);
+
     // Spilling.
     [[nodiscard]] bool spills() const { return static_cast<bool>(spill_); }
     ipc::Result<void> begin_spill(const std::string& folder);
@@ -91,12 +108,16 @@ public:
 
 private:
     ipc::Result<void> copy_back(std::uint64_t from_size, std::uint64_t to_size);
+    ipc::Result<void> use_spill(ipc::UniqueFd file, std::string path);
 
     ipc::System& system_;
     std::string path_;
     ipc::UniqueFd file_;
     bool regular_;
-    std::string trouble_; ///< why it cannot be written; "" it can
+    std::uint64_t device_, spill_device_ = 0; ///< st_dev of man 2 stat
+    bool file_held_ = false, spill_held_ = false;
+    std::weak_ptr<const void> file_batch_, spill_batch_; ///< there as long as it is under way
+    std::string trouble_;                                ///< why it cannot be written; "" it can
     milliseconds try_at_{0};
     ipc::UniqueFd spill_;
     std::string spill_path_;

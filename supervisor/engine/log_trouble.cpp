@@ -28,19 +28,26 @@ std::string lines_text(std::uint64_t lines, std::uint64_t bytes)
 
 } // namespace
 
-LogPump::OnFull LogPump::on_full(LogStream& stream, LogSink& sink, const ipc::Error& why)
+/// True: it is new.
+bool LogPump::note_trouble(LogStream& stream, LogSink& sink, const ipc::Error& why)
 {
-    const bool first = sink.fail(why, clock_.now());
     if (!std::exchange(stream.troubled_, true)) {
         stream.figures_.trouble = why.text();
         stream.figures_.trouble_since = clock_.wall_ms();
     }
     watch_trouble();
+    return sink.fail(why, clock_.now());
+}
+
+LogPump::OnFull LogPump::on_full(LogStream& stream, LogSink& sink, const ipc::Error& why)
+{
+    const bool first = note_trouble(stream, sink, why);
     if (stream.plan_.on_full == ipc::LogOnFull::block && !forced_) {
         if (first) complain_("cannot write " + sink.path() + ", output waits: " + why.text());
         return OnFull::wait;
     }
-    if (stream.plan_.on_full == ipc::LogOnFull::spill && sink.begin_spill(spill_folder_)) {
+    if (stream.plan_.on_full == ipc::LogOnFull::spill && answers_at(spill_folder_) &&
+        sink.begin_spill(spill_folder_)) {
         complain_("cannot write " + sink.path() + ", output is spilled: " + why.text());
         return OnFull::again;
     }
@@ -69,8 +76,10 @@ LogPump::Batch LogPump::discard(LogStream& stream)
     const auto size =
         limit == 0 ? ipc::fail(EAGAIN, "read") : system_.read(stream.fd(), buffer(), limit);
     if (!size) return {Moved::nothing};
-    for (LogStream::Target& each : stream.targets_)
+    for (LogStream::Target& each : stream.targets_) {
+        each.torn = each.torn || (each.sink->held() && each.sink->writer == &stream);
         lose(stream, each, {buffer(), *size});
+    }
     return {Moved::some, *size};
 }
 
@@ -83,12 +92,45 @@ void LogPump::lose(LogStream& stream, LogStream::Target& target, std::string_vie
     target.in_mid_line = bytes.back() != '\n';
     stream.figures_.lost_bytes += bytes.size();
     stream.figures_.lost_lines += lines;
+    note_loss(stream, target);
+}
+
+void LogPump::note_loss(const LogStream& stream, const LogStream::Target& target)
+{
+    if (LogStage* const stage = any_stage())
+        stage->set_loss({.stream = stream.inode(),
+                         .target = static_cast<std::uint32_t>(&target - stream.targets_.data()),
+                         .in_mid_line = target.in_mid_line ? 1U : 0U,
+                         .bytes = target.lost_bytes,
+                         .lines = target.lost_lines});
+}
+
+/// That the daemon before us has not told of.
+void LogPump::find_losses(LogStream& stream)
+{
+    const LogStage* const stage = any_stage();
+    for (std::uint32_t at = 0; stage && at < stream.targets_.size(); ++at) {
+        const auto loss = stage->loss(stream.inode(), at);
+        if (!loss) continue;
+        LogStream::Target& target = stream.targets_[at];
+        target.lost_bytes = loss->bytes;
+        target.lost_lines = loss->lines;
+        target.in_mid_line = loss->in_mid_line != 0;
+        target.torn = true;
+        target.why = "it could not be written, and the daemon was killed meanwhile";
+        stream.figures_.lost_bytes += loss->bytes;
+        stream.figures_.lost_lines += loss->lines;
+        stream.figures_.trouble = target.why;
+        stream.figures_.trouble_since = clock_.wall_ms();
+        stream.troubled_ = true;
+    }
 }
 
 /// The disk took the beginning of a line: without its end it is none.
 void LogPump::lose_unfinished_line(LogStream& stream, LogStream::Target& target)
 {
     LogSink& sink = *target.sink;
+    if (sink.held()) return; // `torn` says so
     const auto place = sink.regular() ? sink.place() : FilePlace{};
     if (!place || sink.writer != &stream || !sink.ends_in_mid_line(place->size)) return;
     const std::uint64_t cut = sink.cut_unfinished_line();
@@ -113,6 +155,15 @@ bool LogPump::mend(LogStream& stream, LogStream::Target& target)
 {
     LogSink& sink = *target.sink;
     if (!sink.failing() && !target.loses()) return true;
+    if (sink.file_held()) {
+        (void)sink.fail(fail_held(sink.path()).error(), clock_.now());
+        return false;
+    }
+    if (std::exchange(target.torn, false)) {
+        const bool rest_comes = target.in_mid_line;
+        lose_unfinished_line(stream, target);
+        target.in_mid_line = rest_comes;
+    }
     if (target.in_mid_line) return false; // the rest of that line comes first
     const auto room = sink.has_room();
     const auto back = room && sink.spills() ? sink.bring_back(stage_.get()) : room;
@@ -136,7 +187,11 @@ bool LogPump::say_loss(LogStream& stream, LogStream::Target& target)
     std::string text = sink.regular() && sink.ends_in_mid_line(place->size) ? "\n" : "";
     text += stream.format_.head(clock_.wall_ms());
     (void)stream.format_.append(text, line, clock_.wall_ms(), std::string::npos);
-    if (auto said = sink.append(text, place->size); !said) {
+    const bool exact = stage_ && sink.regular();
+    if (exact) stage_->writing({&*place, 1});
+    const auto said = sink.append(text, place->size);
+    if (exact) stage_->idle();
+    if (!said) {
         (void)sink.fail(said.error(), clock_.now());
         return false;
     }
@@ -144,6 +199,7 @@ bool LogPump::say_loss(LogStream& stream, LogStream::Target& target)
     sink.writer = nullptr;
     sink.open_line = false;
     target = {.sink = std::move(target.sink), .why = {}};
+    note_loss(stream, target);
     return true;
 }
 
@@ -155,14 +211,22 @@ void LogPump::watch_trouble()
     trouble_timer_.async_wait([this](boost::system::error_code cancelled) {
         if (cancelled) return;
         trouble_watched_ = false;
-        bool any = false;
-        for (LogStream* stream : streams_) {
-            if (!stream->in_trouble()) continue;
-            try_again(*stream);
-            any = any || stream->in_trouble();
-        }
-        if (any) watch_trouble();
+        relieved([this] { look_at_trouble(); });
     });
+}
+
+void LogPump::look_at_trouble()
+{
+    bool any = false;
+    for (LogStream* stream : streams_) {
+        if (stream->held()) note_held(*stream);
+        if (!stream->in_trouble()) continue;
+        at_work_ = stream;
+        try_again(*stream);
+        any = any || stream->in_trouble();
+    }
+    at_work_ = nullptr;
+    if (any) watch_trouble();
 }
 
 } // namespace cluster::supervisor

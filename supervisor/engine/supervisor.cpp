@@ -50,9 +50,9 @@ std::vector<pid_t> daemons_of(const Surroundings& around)
 } // namespace
 
 Supervisor::Supervisor(Surroundings around)
-    : around_{std::move(around)}, rotation_{around_.loop,  around_.system, around_.launcher,
-                                            around_.clock, around_.log,    around_.paths},
-      logs_{around_.loop, around_.system, around_.keeper, around_.clock,
+    : around_{std::move(around)}, files_{around_.system, around_.relief},
+      rotation_{around_.loop, files_, around_.launcher, around_.clock, around_.log, around_.paths},
+      logs_{around_.loop, files_, around_.keeper, around_.clock,
             [this](const std::string& text) { around_.log.error(text); }},
       shipping_{around_.loop, around_.clock, around_.log}, sampler_{around_.system},
       boot_id_{around_.system.read_file("/proc/sys/kernel/random/boot_id").value_or("")},

@@ -10,7 +10,9 @@
 #include "supervisor/engine/log.hpp"
 #include "supervisor/engine/log_pump.hpp"
 #include "supervisor/engine/log_shipping.hpp"
+#include "supervisor/engine/loop_relief.hpp"
 #include "supervisor/engine/recorder.hpp"
+#include "supervisor/engine/relieved_files.hpp"
 #include "supervisor/engine/worker.hpp"
 #include "supervisor/sys/cgroups.hpp"
 #include "supervisor/sys/keeper.hpp"
@@ -43,8 +45,10 @@ struct Surroundings {
     const ipc::Clock& clock;
     Log& log;
     ipc::HomePaths paths;
-    std::vector<pid_t> reapers; ///< who inherits orphans: the guardian
-    bool own_cgroup = false;    ///< see Cgroups::Place
+    std::vector<pid_t> reapers;   ///< who inherits orphans: the guardian
+    bool own_cgroup = false;      ///< see Cgroups::Place
+    LoopRelief* relief = nullptr; ///< for calls about logs that do not come back; null: they hold
+                                  ///< the loop
 };
 
 class Supervisor {
@@ -145,6 +149,9 @@ public:
     [[nodiscard]] std::vector<Limit> limits(const Worker& worker);
     ipc::Environment environment_of(const Worker& worker) const;
     [[nodiscard]] std::vector<std::string> last_errors(const Worker& worker);
+
+    /// A call about a file does not come back; see LoopRelief.
+    void on_held(const HeldCall& call);
 
     LogPump& logs() { return logs_; }
     LogShipping& shipping() { return shipping_; }
@@ -289,6 +296,7 @@ private:
     void press(Worker& worker, std::uint64_t memory);
 
     Surroundings around_;
+    RelievedFiles files_;
     LogRotation rotation_;
     LogPump logs_;
     LogShipping shipping_;
@@ -313,7 +321,8 @@ private:
     std::vector<std::pair<std::uint64_t, unsigned>> stops_; ///< to begin: keys and generations
     std::deque<Chore> chores_;
     bool chore_posted_ = false;
-    ipc::UniqueFd null_; ///< stdin of every worker
+    std::optional<Chore> draining_; ///< at its first part: a log may not answer
+    ipc::UniqueFd null_;            ///< stdin of every worker
     std::string boot_id_;
     int next_id_ = 0;
     int cpus_ = 1;

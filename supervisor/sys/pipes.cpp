@@ -20,4 +20,15 @@ std::uint64_t bytes_in_pipe(int fd)
     return ::ioctl(fd, FIONREAD, &size) == 0 && size > 0 ? static_cast<std::uint64_t>(size) : 0;
 }
 
+std::uint64_t pipe_capacity(int fd)
+{
+    const int size = ::fcntl(fd, F_GETPIPE_SZ);
+    return size > 0 ? static_cast<std::uint64_t>(size) : 0;
+}
+
+bool set_pipe_capacity(int fd, std::uint64_t bytes)
+{
+    return ::fcntl(fd, F_SETPIPE_SZ, static_cast<int>(bytes)) >= 0;
+}
+
 } // namespace cluster::supervisor

@@ -12,7 +12,7 @@ from harness import wait_for
 from test_logs import Printing
 
 CLONE_NEWNS = 0x20000
-NOTE = re.compile(r"\[clusterd\] (\d+) lines? \([^)]*\) were lost here: .*no space left on device")
+NOTE = re.compile(r"\[clusterd\] (\d+) lines? \([^)]*\) were lost here: (.*)")
 DATE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: ")
 
 # Numbered lines, and in `wrote` how many of them have been written. `stop` ends it.
@@ -37,14 +37,17 @@ def setUpModule():
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
-class Full(Printing):
+class Paced(Printing):
+    """A worker that says how many lines it has written, with its log on a disk of its own."""
+    trouble = ""  # what is wrong with the disk, as it is told
+
     def setUp(self):
         super().setUp()
         self.disk = self.dir / "disk"
         self.disk.mkdir()
         self.work = self.dir / "work"
         self.work.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", self.disk], check=True)
+        self.mount()
         self.addCleanup(subprocess.run, ["umount", "-l", self.disk], check=True)
         self.out = self.disk / "out.log"
 
@@ -57,16 +60,14 @@ class Full(Printing):
         file = self.work / "wrote"
         return int.from_bytes(file.read_bytes(), "little") if file.exists() else 0
 
-    def fill(self):
-        with contextlib.suppress(OSError), open(self.disk / "ballast", "wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 4096)
-
-    def make_room(self):
-        (self.disk / "ballast").unlink()
-
     def logs(self):
         return self.json("describe", "api")["processes"][0]["logs"]
+
+    def clean(self):
+        """For the next worker."""
+        self.ctl("delete", "api")
+        for file in (*self.work.iterdir(), self.out):
+            file.unlink()
 
     def stop(self):
         """Ends the writing; returns how many lines were written."""
@@ -84,6 +85,35 @@ class Full(Printing):
         self.wait_for_last(count)
         self.assertEqual(self.lines(), [f"line {number}" for number in range(count)])
 
+    def check_gaps(self, count):
+        """Every line is whole, and where one is missing a note says so."""
+        next_one, lost = 0, 0
+        for line in self.lines():
+            if note := NOTE.fullmatch(line):
+                self.assertTrue(note[2].endswith(self.trouble), line)
+                next_one += int(note[1])
+                lost += int(note[1])
+                continue
+            self.assertEqual(line, f"line {next_one}")
+            next_one += 1
+        self.assertEqual(next_one, count)
+        self.assertEqual(lost, self.logs()["lost_lines"])
+
+
+class Full(Paced):
+    trouble = "no space left on device"
+
+    def mount(self):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", self.disk], check=True)
+
+    def fill(self):
+        with contextlib.suppress(OSError), open(self.disk / "ballast", "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+
+    def make_room(self):
+        (self.disk / "ballast").unlink()
+
     def test_drop_stops_nobody_and_says_what_is_missing_where_it_is_missing(self):
         for dated in (False, True):
             with self.subTest(dated=dated):
@@ -99,22 +129,27 @@ class Full(Printing):
                 count = self.stop()
                 self.wait_for_last(count)
                 self.check_gaps(count)
-                self.ctl("delete", "api")
-                for file in (*self.work.iterdir(), self.out):
-                    file.unlink()
+                self.clean()
 
-    def check_gaps(self, count):
-        """Every line is whole, and where one is missing a note says so."""
-        next_one, lost = 0, 0
-        for line in self.lines():
-            if note := NOTE.fullmatch(line):
-                next_one += int(note[1])
-                lost += int(note[1])
-                continue
-            self.assertEqual(line, f"line {next_one}")
-            next_one += 1
-        self.assertEqual(next_one, count)
-        self.assertEqual(lost, self.logs()["lost_lines"])
+    def test_losses_are_told_also_when_the_manager_is_killed_meanwhile(self):
+        self.start_paced()
+        self.fill()
+        wait_for(lambda: self.logs()["lost_lines"] > 1000, what="losses")
+        self.kill_manager()
+        wait_for(lambda: self.logs()["lost_lines"] > 1000, what="those losses, known again")
+        self.make_room()
+        wait_for(lambda: self.logs()["trouble"] == "", what="recovery")
+        count = self.stop()
+        self.wait_for_last(count)
+        notes = [NOTE.fullmatch(line) for line in self.lines() if line.startswith("[clusterd]")]
+        self.assertIn("the daemon was killed meanwhile", notes[0][2])
+        lost = sum(int(note[1]) for note in notes)
+        numbers = [int(line.removeprefix("line ")) for line in self.lines()
+                   if not line.startswith("[clusterd]")]
+        self.assertEqual(numbers, sorted(set(numbers)))
+        # What it had taken when it died, and had not counted yet: a pipe full at most.
+        self.assertLessEqual(0, count - len(numbers) - lost)
+        self.assertLess(count - len(numbers) - lost, 65536 / len("line 1\n"))
 
     def test_block_loses_nothing_and_the_worker_waits(self):
         for dated in (False, True):
@@ -134,9 +169,7 @@ class Full(Printing):
                 wait_for(lambda: self.written() > at + 1000, what="the worker to go on")
                 self.check_all(self.stop())
                 self.assertEqual(self.logs()["trouble"], "")
-                self.ctl("delete", "api")
-                for file in (*self.work.iterdir(), self.out):
-                    file.unlink()
+                self.clean()
 
     def test_spill_loses_nothing_and_nobody_waits_also_over_deaths_of_the_manager(self):
         for dated in (False, True):
@@ -153,9 +186,7 @@ class Full(Printing):
                 wait_for(lambda: not list((self.home / "spill").glob("*")), what="recovery")
                 self.check_all(self.stop())
                 self.assertEqual(self.logs()["lost_lines"], 0)
-                self.ctl("delete", "api")
-                for file in (*self.work.iterdir(), self.out):
-                    file.unlink()
+                self.clean()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@
 #include <iterator>
 #include <map>
 #include <string>
+#include <type_traits>
 
 namespace cluster::tests {
 
@@ -50,6 +51,9 @@ bool run_until(boost::asio::io_context& loop, Condition condition,
     return true;
 }
 
+/// What a call throws before or after which its daemon is killed.
+struct Killed {};
+
 /// The real kernel, of which single calls fail: `faults["splice"] = ENOSPC`.
 class FaultySystem : public ipc::System {
 public:
@@ -57,31 +61,39 @@ public:
     std::map<std::string, int> calls;
     /// The next one only.
     void fail_once(const std::string& call, int error) { once_[call] = error; }
+    /// The n-th call about files and pipes from now on (1 is the next one) throws Killed, before or
+    /// after it was made; 0: none does.
+    void die_at(int nth, bool after)
+    {
+        dies_in_ = nth;
+        dies_after_ = after;
+    }
 
     ipc::Result<ipc::UniqueFd> open(const std::string& path, int flags, mode_t mode) override
     {
         if (const int error = enter("open")) return ipc::fail(error, "open " + path);
-        return real_.open(path, flags, mode);
+        return lived([&] { return real_.open(path, flags, mode); });
     }
     ipc::Result<struct stat> fstat(int fd) override
     {
         if (const int error = enter("fstat")) return ipc::fail(error, "fstat");
-        return real_.fstat(fd);
+        return lived([&] { return real_.fstat(fd); });
     }
     ipc::Result<std::size_t> write(int fd, const void* from, std::size_t size) override
     {
         if (const int error = enter("write")) return ipc::fail(error, "write");
-        return real_.write(fd, from, size);
+        return lived([&] { return real_.write(fd, from, size); });
     }
     ipc::Result<std::size_t> splice(int pipe, int out, off_t* at, std::size_t size) override
     {
-        if (const int error = enter("splice")) return ipc::fail(error, "splice");
-        return real_.splice(pipe, out, at, size);
+        // Into a file or into another pipe.
+        if (const int error = enter(at ? "splice" : "take")) return ipc::fail(error, "splice");
+        return lived([&] { return real_.splice(pipe, out, at, size); });
     }
     ipc::Result<std::size_t> tee(int from, int to, std::size_t size) override
     {
         if (const int error = enter("tee")) return ipc::fail(error, "tee");
-        return real_.tee(from, to, size);
+        return lived([&] { return real_.tee(from, to, size); });
     }
     ipc::Result<ipc::Pipe> pipe() override
     {
@@ -91,7 +103,7 @@ public:
     ipc::Result<void> rename(const std::string& from, const std::string& to) override
     {
         if (const int error = enter("rename")) return ipc::fail(error, "rename");
-        return real_.rename(from, to);
+        return lived([&] { return real_.rename(from, to); });
     }
 
     // The others never fail here.
@@ -100,13 +112,19 @@ public:
         return real_.fchown(fd, uid, gid);
     }
     ipc::Result<void> fsync(int fd) override { return real_.fsync(fd); }
-    ipc::Result<void> ftruncate(int fd, off_t size) override { return real_.ftruncate(fd, size); }
+    ipc::Result<void> ftruncate(int fd, off_t size) override
+    {
+        return lived([&] { return real_.ftruncate(fd, size); });
+    }
     ipc::Result<void> reserve(int fd, off_t at, off_t size) override
     {
         if (const int error = enter("reserve")) return ipc::fail(error, "fallocate");
-        return real_.reserve(fd, at, size);
+        return lived([&] { return real_.reserve(fd, at, size); });
     }
-    ipc::Result<void> unlink(const std::string& path) override { return real_.unlink(path); }
+    ipc::Result<void> unlink(const std::string& path) override
+    {
+        return lived([&] { return real_.unlink(path); });
+    }
     ipc::Result<void> make_directories(const std::string& path, mode_t mode) override
     {
         return real_.make_directories(path, mode);
@@ -137,16 +155,16 @@ public:
     }
     ipc::Result<std::size_t> read(int fd, void* into, std::size_t size) override
     {
-        return real_.read(fd, into, size);
+        return lived([&] { return real_.read(fd, into, size); });
     }
     ipc::Result<std::size_t> pread(int fd, void* into, std::size_t size, off_t at) override
     {
-        return real_.pread(fd, into, size, at);
+        return lived([&] { return real_.pread(fd, into, size, at); });
     }
     ipc::Result<std::size_t> pwrite(int fd, const void* from, std::size_t size, off_t at) override
     {
         if (const int error = enter("pwrite")) return ipc::fail(error, "pwrite");
-        return real_.pwrite(fd, from, size, at);
+        return lived([&] { return real_.pwrite(fd, from, size, at); });
     }
     ipc::Result<void> kill(pid_t pid, int signal) override { return real_.kill(pid, signal); }
     ipc::Result<std::optional<ipc::ExitStatus>> wait(pid_t pid) override { return real_.wait(pid); }
@@ -163,6 +181,15 @@ public:
     ipc::Result<int> sched_getaffinity() override { return real_.sched_getaffinity(); }
 
 private:
+    template <class Make>
+    std::invoke_result_t<Make> lived(Make make)
+    {
+        const bool dies = dies_in_ > 0 && --dies_in_ == 0;
+        if (dies && !dies_after_) throw Killed{};
+        auto answer = make();
+        if (dies) throw Killed{};
+        return answer;
+    }
     int enter(const std::string& call)
     {
         ++calls[call];
@@ -171,6 +198,8 @@ private:
         return fault == faults.end() ? 0 : fault->second;
     }
 
+    int dies_in_ = 0;
+    bool dies_after_ = false;
     std::map<std::string, int> once_;
     ipc::LinuxSystem real_;
 };

@@ -45,6 +45,7 @@ TEST_CASE("adopting: pipes and sockets are the same as before, and kept on")
     spec.listen = {{.text = "127.0.0.1:0", .name = "x"}};
     spec.ready = ipc::ready_defaults();
     std::string bound;
+    std::uint64_t stage = 0;
     {
         Machine before;
         Worker& worker = before.add(spec);
@@ -54,6 +55,7 @@ TEST_CASE("adopting: pipes and sockets are the same as before, and kept on")
         known.out = worker.out->inode();
         known.err = worker.err->inode();
         known.probe = worker.probe_kept.inode();
+        stage = before.supervisor.logs().stage_inode();
         known.sockets = {worker.sockets[0]->kept.inode()};
         listener.address = "127.0.0.1:0";
         listener.sockets = {{.inode = known.sockets[0], .live = true}};
@@ -68,6 +70,8 @@ TEST_CASE("adopting: pipes and sockets are the same as before, and kept on")
     m.has_process(known.record.pid, known.record.start_time);
     const KnownWorker copy = known;
     m.supervisor.adopt_listener(spec.listen[0], listener, m.kept);
+    REQUIRE(m.supervisor.logs().adopt_stage(stage, m.kept));
+    CHECK(m.supervisor.logs().stage_inode() == stage);
     Worker& worker = m.adopt(std::move(known), spec);
     REQUIRE(worker.out);
     REQUIRE(worker.err);

@@ -155,6 +155,42 @@ TEST_CASE("log pump: a combined file has whole lines of both streams, each begin
     CHECK(content(p.path("both.log")).ends_with("date: error\ndate: answer\n"));
 }
 
+TEST_CASE("log pump: what was lost and is not told yet is told by a successor")
+{
+    for (const bool in_mid_line : {false, true}) {
+        CAPTURE(in_mid_line);
+        Pumping p;
+        const LogPlan plan{.path = p.path("out.log"), .combined = p.path("all.log")};
+        const auto before = p.open(plan);
+        const auto end = worker_end(*before);
+        say(end, "first\n");
+        REQUIRE(p.file_becomes(plan.path, "first\n"));
+        p.system.faults = {{"pwrite", ENOSPC}, {"reserve", ENOSPC}};
+        say(end, in_mid_line ? "one\ntwo\nthr" : "one\ntwo\n");
+        REQUIRE(run_until(p.loop, [&] { return before->figures().lost_lines == 4; }));
+        const std::uint64_t stage = p.pump.stage_inode();
+        KeptFds kept = p.keeper.hand_over();
+
+        p.system.faults.clear();
+        LogPump after{p.loop, p.system, p.keeper, p.clock, [](const std::string&) {}};
+        REQUIRE(after.adopt_stage(stage, kept));
+        auto stream = after.adopt(0, StreamKind::out, plan, kept.take(before->inode()));
+        REQUIRE(stream);
+        CHECK((*stream)->figures().lost_lines == 4); // two of each file
+        CHECK(!(*stream)->figures().trouble.empty());
+        after.settle_stage();
+        say(end, in_mid_line ? "ee\nfour\n" : "four\n");
+        after.drain(**stream);
+        const std::string note = std::string{"[clusterd] "} + (in_mid_line ? "3" : "2") +
+                                 " lines (" + (in_mid_line ? "14" : "8") +
+                                 " B) were lost here: it could not be written, and the daemon was "
+                                 "killed meanwhile\n";
+        for (const std::string& file : {plan.path, plan.combined}) {
+            CHECK(content(file) == "first\n" + note + "four\n");
+        }
+    }
+}
+
 TEST_CASE("log pump: of a batch that was written in part, a successor writes all, once")
 {
     Pumping p;
@@ -209,7 +245,7 @@ TEST_CASE("log pump: of a batch that was written and taken in part, a successor 
         REQUIRE(dying);
         std::ofstream{plan.path, std::ios::app} << "date: one\n";
         (*dying)->writing({});
-        (*dying)->consuming(before->inode(), 4);
+        (*dying)->consuming(before->inode(), "one\n");
         REQUIRE(p.system.splice(before->fd(), (*dying)->pipe(), nullptr, 2) == 2);
     }
     LogPump after{p.loop, p.system, p.keeper, p.clock, [](const std::string&) {}};
@@ -219,6 +255,61 @@ TEST_CASE("log pump: of a batch that was written and taken in part, a successor 
     after.settle_stage();
     after.drain(**stream);
     CHECK(content(plan.path) == "date: one\ndate: two\n");
+}
+
+TEST_CASE("log pump: of a batch that goes as it is, a successor moves what is missing, once")
+{
+    enum class Killed { before_any, in_the_midst, written, emptied, taken_in_part, given_up };
+    for (const Killed killed : {Killed::before_any, Killed::in_the_midst, Killed::written,
+                                Killed::emptied, Killed::taken_in_part, Killed::given_up}) {
+        CAPTURE(static_cast<int>(killed));
+        Pumping p;
+        const LogPlan plan{.path = p.path("out.log")};
+        const auto before = p.open(plan);
+        const auto end = worker_end(*before);
+        say(end, "first\n");
+        REQUIRE(p.file_becomes(plan.path, "first\n"));
+        say(end, "one\ntwo\n");
+        const std::uint64_t stage = p.pump.stage_inode();
+        KeptFds kept = p.keeper.hand_over();
+        {
+            KeptFds twin = p.keeper.hand_over();
+            tests::FakeKeeper nobody;
+            auto dying = LogStage::adopt(p.system, nobody, "", stage, twin);
+            REQUIRE(dying);
+            LogStage& it = **dying;
+            const auto log = p.system.open(plan.path, O_WRONLY, 0);
+            REQUIRE(log);
+            const auto about = p.system.fstat(log->get());
+            REQUIRE(about);
+            REQUIRE(p.system.tee(before->fd(), it.pipe(), 100) == 8);
+            it.relaying(before->inode(), place_of(*about), 8);
+            const std::size_t moved = killed == Killed::before_any ? 0
+                                      : killed == Killed::written  ? 8
+                                                                   : 5;
+            off_t at = about->st_size;
+            if (moved > 0) REQUIRE(p.system.splice(it.pipe(), log->get(), &at, moved) == moved);
+            if (killed == Killed::emptied || killed == Killed::taken_in_part) {
+                it.relayed(moved);
+                it.empty_pipe();
+            }
+            if (killed == Killed::taken_in_part) {
+                it.taking(moved);
+                REQUIRE(p.system.splice(before->fd(), it.pipe(), nullptr, 2) == 2);
+            }
+            if (killed == Killed::given_up) it.take_back();
+        }
+        LogPump after{p.loop, p.system, p.keeper, p.clock, [](const std::string&) {}};
+        REQUIRE(after.adopt_stage(stage, kept));
+        auto stream = after.adopt(0, StreamKind::out, plan, kept.take(before->inode()));
+        REQUIRE(stream);
+        after.settle_stage();
+        after.drain(**stream);
+        CHECK(content(plan.path) == "first\none\ntwo\n");
+        say(end, "three\n");
+        after.drain(**stream);
+        CHECK(content(plan.path) == "first\none\ntwo\nthree\n");
+    }
 }
 
 TEST_CASE(
@@ -372,7 +463,7 @@ TEST_CASE("log pump: both daemons killed, what was taken is not written again")
     const auto dying = p.dying();
     std::ofstream{plan.path, std::ios::app} << "date: one\n";
     dying->writing({});
-    dying->consuming(before->inode(), 4);
+    dying->consuming(before->inode(), "one\n");
     REQUIRE(p.system.splice(before->fd(), dying->pipe(), nullptr, 4) == 4);
 
     p.adopt_stage();
@@ -380,6 +471,30 @@ TEST_CASE("log pump: both daemons killed, what was taken is not written again")
     p.after.settle_stage();
     p.after.drain(*stream);
     CHECK(content(plan.path) == "date: one\ndate: two\n");
+}
+
+TEST_CASE("log pump: both daemons killed, what has reached the file is not moved again")
+{
+    for (const std::size_t moved : {0UL, 4UL, 8UL}) {
+        CAPTURE(moved);
+        BothKilled p;
+        const LogPlan plan{.path = p.path("out.log")};
+        std::ofstream{plan.path} << "old\n";
+        auto before = p.open(plan);
+        const auto end = worker_end(*before);
+        say(end, "one\ntwo\n");
+        const auto log = p.system.open(plan.path, O_WRONLY, 0);
+        REQUIRE(log);
+        const auto dying = p.dying();
+        dying->relaying(before->inode(), place_of(*p.system.fstat(log->get())), 8);
+        std::ofstream{plan.path, std::ios::app} << std::string{"one\ntwo\n"}.substr(0, moved);
+
+        p.adopt_stage();
+        const auto stream = p.adopt(std::move(before), plan);
+        p.after.settle_stage();
+        p.after.drain(*stream);
+        CHECK(content(plan.path) == "old\none\ntwo\n");
+    }
 }
 
 TEST_CASE("log pump: a worker that is removed while it is blocked loses what does not fit")

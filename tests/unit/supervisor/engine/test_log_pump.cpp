@@ -326,6 +326,7 @@ TEST_CASE("log pump: a FIFO without a reader stops neither the daemon nor the wo
         return got == "first\n";
     }));
     CHECK(pour(p, end, std::string(300'000, 'x'))); // more than the FIFO holds
+    CHECK(run_until(p.loop, [&] { return !p.complaints.empty(); }));
     CHECK(p.complaints.size() == 1);
 }
 
