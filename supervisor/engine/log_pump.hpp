@@ -366,7 +366,7 @@ private:
     bool parked_ = false; ///< the gate was shut: nothing is scheduled until `wake`
     ipc::Pipe peek_;      ///< made when a shared sink first needs to look without consuming
     std::unique_ptr<char[]> buffer_; ///< kPipeBytes, made when first needed
-    /// Made for the first stream that is copied, spills or shares its file.
+    /// There as long as there are streams, from the first one on that has a regular file.
     std::unique_ptr<LogStage> stage_;
     std::vector<std::unique_ptr<LogStage>>
         other_stages_;              ///< of the daemon before us, to be settled

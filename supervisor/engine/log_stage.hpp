@@ -104,8 +104,7 @@ public:
     /// Instead of `relayed`: what of it has reached the file is to be cut off again.
     void take_back();
 
-    /// Beside these orders, before each batch that splice(2) moves straight into a file of several
-    /// streams.
+    /// Beside these orders: what was moved last, as another stage has it (`spliced`).
     void splicing(std::uint64_t stream, const FilePlace& place, std::size_t bytes);
     /// Throws away what is in our pipe, or so many bytes of it.
     void empty_pipe();

@@ -60,6 +60,18 @@ class Paced(Printing):
         file = self.work / "wrote"
         return int.from_bytes(file.read_bytes(), "little") if file.exists() else 0
 
+    def wait_for_more(self, lines):
+        at = self.written()
+        wait_for(lambda: self.written() > at + lines, what="the worker to go on")
+
+    def wait_for_a_stop(self):
+        before = -1
+        def waits():
+            nonlocal before
+            before, now = self.written(), before
+            return now == before
+        wait_for(waits, what="the worker to wait")
+
     def logs(self):
         return self.json("describe", "api")["processes"][0]["logs"]
 
@@ -157,16 +169,10 @@ class Full(Paced):
                 self.start_paced(time=dated, log_on_full="block")
                 self.fill()
                 wait_for(lambda: self.logs()["trouble"], what="a full disk")
-                before = -1
-                def waits():
-                    nonlocal before
-                    before, now = self.written(), before
-                    return now == before
-                wait_for(waits, what="the worker to wait")
+                self.wait_for_a_stop()
                 self.assertEqual(self.logs()["lost_lines"], 0)
                 self.make_room()
-                at = self.written()
-                wait_for(lambda: self.written() > at + 1000, what="the worker to go on")
+                self.wait_for_more(1000)
                 self.check_all(self.stop())
                 self.assertEqual(self.logs()["trouble"], "")
                 self.clean()
@@ -177,11 +183,9 @@ class Full(Paced):
                 self.start_paced(time=dated, log_on_full="spill")
                 self.fill()
                 wait_for(lambda: list((self.home / "spill").glob("*")), what="a spill file")
-                at = self.written()
-                wait_for(lambda: self.written() > at + 2000, what="the worker to go on")
+                self.wait_for_more(2000)
                 self.kill_manager()
-                at = self.written()
-                wait_for(lambda: self.written() > at + 2000, what="the worker to go on")
+                self.wait_for_more(2000)
                 self.make_room()
                 wait_for(lambda: not list((self.home / "spill").glob("*")), what="recovery")
                 self.check_all(self.stop())

@@ -43,10 +43,6 @@ class Held(Paced):
         self.thaw()
         super().tearDown()
 
-    def wait_for_more(self, lines):
-        at = self.written()
-        wait_for(lambda: self.written() > at + lines, what="the worker to go on")
-
     def test_nobody_waits_and_what_is_missing_is_told_where_it_is_missing(self):
         for dated in (False, True):
             with self.subTest(dated=dated):
@@ -81,12 +77,7 @@ class Held(Paced):
                 self.start_paced(time=dated, log_on_full="block")
                 self.freeze()
                 wait_for(lambda: self.logs()["trouble"], what="a disk that does not answer")
-                before = -1
-                def waits():
-                    nonlocal before
-                    before, now = self.written(), before
-                    return now == before
-                wait_for(waits, what="the worker to wait")
+                self.wait_for_a_stop()
                 self.assertEqual(self.logs()["lost_lines"], 0)
                 self.thaw()
                 self.wait_for_more(1000)
