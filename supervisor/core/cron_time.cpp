@@ -13,7 +13,9 @@ constexpr std::int64_t kSecondMs = 1000;
 constexpr std::time_t kMinute = 60;
 constexpr std::time_t kHour = 3600;
 constexpr int kMinutesOfDay = 24 * 60;
-constexpr int kLongestSearch = 28 * 366; ///< days
+/// Days. A weekday that is to be a 29th of February waits 28 years, and 40 over a century such as
+/// 2100.
+constexpr int kLongestSearch = 41 * 366;
 
 std::tm local(std::time_t moment)
 {

@@ -11,6 +11,8 @@
 namespace cluster::supervisor {
 namespace {
 
+constexpr std::size_t kShortLine = 1024;
+
 struct Moment {
     std::tm local{};
     int ms = 0;
@@ -99,8 +101,9 @@ std::pair<std::time_t, int> split(std::int64_t wall_ms)
     return {static_cast<std::time_t>((wall_ms - ms) / 1000), ms};
 }
 
-/// So many bytes at the front stand in JSON as they are. Eight at a time: most are.
-std::size_t simple_bytes(std::string_view text)
+/// Copies what stands in JSON as it is from the front of `text`, and answers how many bytes that
+/// were. Eight at a time: most are. `to` has room for all.
+std::size_t copy_simple(char* to, std::string_view text)
 {
     constexpr std::uint64_t ones = 0x0101010101010101;
     constexpr std::uint64_t high = ones * 0x80;
@@ -111,12 +114,13 @@ std::size_t simple_bytes(std::string_view text)
         const std::uint64_t control = (word - ones * 0x20) & ~word & high;
         if ((control | zero(word ^ (ones * '"')) | zero(word ^ (ones * '\\')) | (word & high)) != 0)
             break;
+        std::memcpy(to + at, &word, sizeof word);
     }
     const auto is_simple = [](unsigned char c) {
         return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
     };
-    while (at < text.size() && is_simple(static_cast<unsigned char>(text[at])))
-        ++at;
+    for (; at < text.size() && is_simple(static_cast<unsigned char>(text[at])); ++at)
+        to[at] = text[at];
     return at;
 }
 
@@ -160,6 +164,21 @@ std::size_t append_escaped(std::string& out, std::string_view text)
     if (size == 0) return out += "\xEF\xBF\xBD", 1;
     out += text.substr(0, size);
     return size;
+}
+
+/// A JSON string between its quotes.
+void append_inside(std::string& out, std::string_view text)
+{
+    while (!text.empty()) {
+        std::size_t copied = 0;
+        const std::size_t size = out.size();
+        out.resize_and_overwrite(size + text.size(), [&](char* data, std::size_t) {
+            copied = copy_simple(data + size, text);
+            return size + copied;
+        });
+        text.remove_prefix(copied);
+        if (!text.empty()) text.remove_prefix(append_escaped(out, text));
+    }
 }
 
 } // namespace
@@ -216,12 +235,7 @@ void append_iso_date(std::string& out, std::int64_t wall_ms)
 void append_json_string(std::string& out, std::string_view text)
 {
     out += '"';
-    while (!text.empty()) {
-        const std::size_t size = simple_bytes(text);
-        out += text.substr(0, size);
-        text.remove_prefix(size);
-        if (!text.empty()) text.remove_prefix(append_escaped(out, text));
-    }
+    append_inside(out, text);
     out += '"';
 }
 
@@ -252,7 +266,7 @@ void LineFormat::remember(std::int64_t wall_ms)
         append_iso_date(date, wall_ms);
     else
         date_.append(date, wall_ms);
-    head_ = R"(,"timestamp":)";
+    head_ = R"(","timestamp":)";
     append_json_string(head_, date);
     head_ += tail_;
 }
@@ -292,13 +306,31 @@ std::size_t LineFormat::append_dated(std::string& out, std::string_view bytes,
 std::size_t LineFormat::append_objects(std::string& out, std::string_view bytes,
                                        std::size_t most) const
 {
+    constexpr std::string_view open = R"({"message":")";
     std::size_t begin = 0;
     while (begin < bytes.size() && out.size() < most) {
-        const std::size_t end = std::min(bytes.find('\n', begin), bytes.size());
-        out += R"({"message":)";
-        append_json_string(out, bytes.substr(begin, end - begin));
-        out += head_;
-        begin = std::min(end + 1, bytes.size());
+        // Most lines are short, and end with the first byte that is not simple.
+        const std::string_view front = bytes.substr(begin, kShortLine);
+        const std::size_t size = out.size();
+        bool ended = false;
+        const auto write = [&](char* data, std::size_t) {
+            char* at = data + size;
+            at += open.copy(at, open.size());
+            const std::size_t copied = copy_simple(at, front);
+            at += copied;
+            begin += copied;
+            ended = begin == bytes.size() || bytes[begin] == '\n';
+            if (ended) at += head_.copy(at, head_.size());
+            return static_cast<std::size_t>(at - data);
+        };
+        out.resize_and_overwrite(size + open.size() + front.size() + head_.size(), write);
+        if (!ended) {
+            const std::size_t end = std::min(bytes.find('\n', begin), bytes.size());
+            append_inside(out, bytes.substr(begin, end - begin));
+            out += head_;
+            begin = end;
+        }
+        begin = std::min(begin + 1, bytes.size());
     }
     return begin;
 }

@@ -109,8 +109,7 @@ void Supervisor::find_process(Worker& worker, const std::optional<ProcessStat>& 
     const auto about = read_stat(around_.system, worker.pid);
     // The pidfd first: what is read after it is of that process, or of nobody.
     if (!pidfd || !about || about->start_time != worker.start_time) return;
-    worker.exit_watch.emplace(around_.loop, pidfd->get());
-    (void)pidfd->release(); // the descriptor owns it now
+    worker.exit_watch = {exits_, std::move(*pidfd)};
 }
 
 void Supervisor::adopt_node_handles(const std::string& app, const nlohmann::json& saved,
@@ -179,7 +178,7 @@ void Supervisor::resume(Worker& worker)
     }
     if (worker.alive()) {
         if (worker.exit_watch)
-            watch_exit(worker);
+            worker.exit_watch.wait(worker.key);
         else
             do_soon(worker, Chore::What::exit); // it has ended meanwhile
     }
@@ -253,14 +252,13 @@ std::optional<ipc::ExitStatus> Supervisor::exit_status(Worker& worker)
         const auto status = around_.system.peek_exit(worker.pid);
         if (!status) return ipc::kUnknownExit;
         // The pidfd may tell of the first thread's end while others are still going.
-        if (!*status) watch_exit(worker);
+        if (!*status) worker.exit_watch.wait(worker.key);
         return *status;
     }
     const auto told = ended_.find({worker.pid, worker.start_time});
     if (told != ended_.end()) return told->second;
     if (worker.exit_watch) {
-        if (const auto known = around_.system.exit_of(worker.exit_watch->native_handle()))
-            return known;
+        if (const auto known = around_.system.exit_of(worker.exit_watch.get())) return known;
     }
     // Not every parent waits for it soon.
     if (const auto seen = zombie_status(around_.system, worker.pid, worker.start_time)) return seen;

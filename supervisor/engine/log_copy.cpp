@@ -13,8 +13,9 @@ namespace {
 
 using ipc::Result;
 
+constexpr std::size_t kCopyBytes = 96UL << 10U; ///< of one batch: with its text it is still cached
 /// Empty lines with a date each are many times as long: a batch ends behind this.
-constexpr std::size_t kTextBytes = 256UL << 10U;
+constexpr std::size_t kTextBytes = 4 * kCopyBytes;
 
 } // namespace
 
@@ -113,13 +114,14 @@ bool LogPump::is_untaken(const LogStage& stage, const LogStage::Leftover& left, 
                          const std::vector<std::shared_ptr<LogSink>>& sinks)
 {
     const auto next = peek(stream, left.bytes);
-    if (!next || next->size() != left.bytes) return false;
-    if (left.only_hash) return LogStage::hash_of(*next) == *left.only_hash;
+    if (!next || next->empty()) return false;
+    if (left.only_hash)
+        return next->size() == left.bytes && LogStage::hash_of(*next) == *left.only_hash;
     const FilePlace place = stage.relay_place();
     return std::ranges::any_of(sinks, [&](const auto& sink) {
         const int file = sink->fd_of(place);
         if (file < 0) return false;
-        std::string there(left.bytes, '\0');
+        std::string there(next->size(), '\0'); // less than all where our pipe takes less
         const auto got =
             system_.pread(file, there.data(), there.size(), static_cast<off_t>(place.size));
         return got && *got == there.size() && there == *next;
@@ -175,7 +177,7 @@ LogPump::Front LogPump::look(LogStream& stream, bool finish)
     const bool whole = stream.shares_a_file() || stream.format_.needs_whole_lines() || is_due;
     const bool stays = whole || (stage_ && has_regular_file(stream)) ||
                        stream.plan_.on_full != ipc::LogOnFull::drop;
-    const auto bytes = stays ? peek(stream, kPipeBytes) : std::nullopt;
+    const auto bytes = stays ? peek(stream, kCopyBytes) : std::nullopt;
     if (!bytes) {
         const auto size = system_.read(stream.fd(), buffer(), kPipeBytes);
         return {.bytes = {buffer(), size.value_or(0)}, .stays = false};

@@ -15,7 +15,7 @@ namespace {
 
 /// Behind the size at which a file is due, the end of a line is waited for so long.
 constexpr std::uint64_t kLongestLine = std::uint64_t{16} << 20U;
-constexpr std::size_t kLook = 65536; ///< all that a pipe holds
+constexpr std::size_t kLook = 65536; ///< for the end of a line, at a time
 
 } // namespace
 
@@ -64,12 +64,13 @@ Result<FilePlace> LogPump::place_for_batch(LogStream& stream, LogSink& sink, std
 /// is in the pipe.
 bool LogPump::at_line_end(LogStream& stream, LogSink& sink, std::uint64_t size, std::size_t* limit)
 {
-    const auto next = limit ? peek(stream, *limit) : std::nullopt;
+    const auto next = limit ? peek(stream, std::min(*limit, kLook)) : std::nullopt;
     if (limit && (!next || next->empty())) return false; // nothing that would go into the next one
     if (!sink.ends_in_mid_line(size)) return true;
     if (sink.writer != &stream) return sink.append("\n", size).has_value();
     const auto newline = next ? next->find('\n') : std::string_view::npos;
     if (newline != std::string_view::npos) return *limit = newline + 1, false;
+    if (next) *limit = next->size(); // the end of it may be next
     sink.line_end_wanted = true;
     return size >= sink.care.rotate_at + kLongestLine;
 }

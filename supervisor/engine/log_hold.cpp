@@ -15,8 +15,6 @@
 namespace cluster::supervisor {
 namespace {
 
-constexpr std::uint64_t kWidePipe = 1UL << 20U; ///< man 7 pipe: what every user may have
-
 class HeldCategory final : public std::error_category {
 public:
     [[nodiscard]] const char* name() const noexcept override { return "held"; }
@@ -83,7 +81,7 @@ void LogPump::on_held(const HeldCall& call)
         leave_batch(*stream, call.number);
     active_.clear(); // some were in the hands of whoever made the call
     std::ranges::copy_if(streams_, std::back_inserter(active_), &LogStream::active_);
-    scheduled_ = false;
+    scheduled_ = soon_ = false;
     schedule(std::chrono::microseconds{0});
     watch_trouble();
 }
@@ -184,22 +182,7 @@ bool LogPump::crowded(LogStream& stream)
     const std::uint64_t bytes = bytes_in_pipe(stream.fd());
     if (forced_) return bytes > 0;
     if (bytes < pipe_capacity(stream.fd()) / 2) return false;
-    return !widen(stream, kWidePipe);
-}
-
-/// False where it is as wide already, or may not be.
-bool LogPump::widen(LogStream& stream, std::uint64_t bytes)
-{
-    if (stream.capacity_ >= bytes || !set_pipe_capacity(stream.fd(), bytes)) return false;
-    stream.capacity_ = bytes;
-    return true;
-}
-
-/// Nothing is in it.
-void LogPump::narrow(LogStream& stream)
-{
-    if (stream.capacity_ > kPipeBytes && set_pipe_capacity(stream.fd(), kPipeBytes))
-        stream.capacity_ = kPipeBytes;
+    return !widen(stream);
 }
 
 } // namespace cluster::supervisor

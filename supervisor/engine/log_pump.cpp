@@ -2,6 +2,8 @@
 
 #include "supervisor/sys/pipes.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,14 +21,15 @@ using ipc::Result;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr int kBatchesPerPass = 4;      ///< then it is the next stream's turn
+constexpr int kBatchesPerPass = 8;                ///< then it is the next stream's turn
+constexpr std::size_t kTurnBytes = kLargestBatch; ///< or after so many
+/// In one look: the next one comes sooner.
+constexpr std::size_t kMuch = kPipeBytes / 2, kMuchOfWide = kTurnBytes / 4 * 3;
 constexpr microseconds kCoalesce{1000}; ///< small writes: one batch a millisecond, not one each
 constexpr microseconds kShortest{20};   ///< less than that is no pause
-constexpr std::size_t kMuch = kPipeBytes / 2;     ///< in one look: the next one comes sooner
-constexpr std::uint64_t kFastPipe = 256UL << 10U; ///< so that a fast worker writes while we do
-constexpr milliseconds kUnfinishedLine{200};      ///< how long a shared file waits for a line's end
-constexpr milliseconds kLookAgain{50};  ///< at streams with an unfinished line, or a held file
-constexpr milliseconds kFullAgain{250}; ///< at streams whose file cannot be written
+constexpr milliseconds kUnfinishedLine{200}; ///< how long a shared file waits for a line's end
+constexpr milliseconds kLookAgain{50};       ///< at streams with an unfinished line, or a held file
+constexpr milliseconds kFullAgain{250};      ///< at streams whose file cannot be written
 constexpr std::size_t kTailBytes = 8192;
 
 bool is_empty(const ipc::Error& error)
@@ -39,10 +42,9 @@ bool is_empty(const ipc::Error& error)
 LogStream::LogStream(LogPump& pump, int worker, StreamKind kind, LogPlan plan, ipc::UniqueFd pipe,
                      std::vector<Target> targets)
     : pump_{pump}, worker_{worker}, kind_{kind}, plan_{std::move(plan)},
-      pipe_{pump.loop_, pipe.get()}, kept_{pump.keeper_, pipe.get()}, targets_{std::move(targets)},
-      format_{plan_.style}
+      pipe_{pump.readable_, std::move(pipe)}, kept_{pump.keeper_, pipe_.get()},
+      targets_{std::move(targets)}, format_{plan_.style}
 {
-    (void)pipe.release(); // the descriptor owns it now
     for (const Target& target : targets_)
         ++target.sink->streams;
     pump_.streams_.push_back(this);
@@ -52,6 +54,7 @@ LogStream::~LogStream()
 {
     std::erase(pump_.streams_, this);
     std::erase(pump_.active_, this);
+    std::erase(pump_.wide_, this);
     if (pump_.at_work_ == this) pump_.at_work_ = nullptr;
     for (const auto& batch : pump_.unfinished_)
         if (batch->stream == this) batch->stream = nullptr;
@@ -69,7 +72,7 @@ LogStream::~LogStream()
 Result<ipc::UniqueFd> LogStream::open_for_worker()
 {
     // A new open file of the same pipe: it blocks, although ours does not.
-    return pump_.system_.open("/proc/self/fd/" + std::to_string(pipe_.native_handle()), O_RDWR);
+    return pump_.system_.open("/proc/self/fd/" + std::to_string(pipe_.get()), O_RDWR);
 }
 
 bool LogStream::shares_a_file() const
@@ -112,7 +115,11 @@ LogFigures LogStream::figures() const
 LogPump::LogPump(asio::io_context& loop, ipc::System& system, Keeper& keeper,
                  const ipc::Clock& clock, Complaint complain)
     : loop_{loop}, system_{system}, keeper_{keeper}, clock_{clock}, complain_{std::move(complain)},
-      timer_{loop}, trouble_timer_{loop}
+      readable_{loop,
+                [this](std::uint64_t token) {
+                    activate(*reinterpret_cast<LogStream*>(static_cast<std::uintptr_t>(token)));
+                }},
+      timer_{loop}, trouble_timer_{loop}, wide_timer_{loop}
 {
 }
 
@@ -152,6 +159,7 @@ Result<std::unique_ptr<LogStream>> LogPump::adopt(int worker, StreamKind kind, L
         sink.writer = known ? stream.get() : nullptr;
     }
     find_losses(*stream);
+    if (pipe_capacity(stream->fd()) > kPipeBytes) (void)widen(*stream);
     watch(*stream);
     if (stream->in_trouble()) watch_trouble(); // it has spilled, or lost something
     return stream;
@@ -187,11 +195,7 @@ Result<std::shared_ptr<LogSink>> LogPump::open_sink(const std::string& path)
 
 void LogPump::watch(LogStream& stream)
 {
-    stream.pipe_.async_wait(asio::posix::stream_descriptor::wait_read,
-                            [this, &stream](error_code cancelled) {
-                                // Cancelled means destroyed: `stream` is gone then.
-                                if (!cancelled) activate(stream);
-                            });
+    stream.pipe_.wait(reinterpret_cast<std::uintptr_t>(&stream));
 }
 
 void LogPump::activate(LogStream& stream)
@@ -202,12 +206,24 @@ void LogPump::activate(LogStream& stream)
 
 void LogPump::schedule(microseconds after)
 {
+    if (after == microseconds{0}) return pass_soon();
     const auto due = asio::steady_timer::clock_type::now() + after;
     if (std::exchange(scheduled_, true) && timer_.expiry() <= due) return;
     timer_.expires_at(due); // a later appointment is cancelled by this
     timer_.async_wait([this](error_code cancelled) {
         if (cancelled) return;
         scheduled_ = false;
+        relieved([this] { pass(); });
+    });
+}
+
+/// Without a timer, which costs three system calls. All that is ready on the loop comes before it.
+void LogPump::pass_soon()
+{
+    if (std::exchange(soon_, true)) return;
+    asio::post(loop_, [this, alive = std::weak_ptr{alive_}] {
+        if (alive.expired()) return;
+        soon_ = false;
         relieved([this] { pass(); });
     });
 }
@@ -226,13 +242,15 @@ void LogPump::pass()
         }
         const Moved moved = move_batches(*stream, false);
         most = std::max(most, moved);
-        if (moved == Moved::much) (void)widen(*stream, kFastPipe);
+        if (moved == Moved::much) {
+            stream->pipe_.forget();
+            (void)widen(*stream);
+        }
         if (moved != Moved::nothing) {
             still.push_back(stream);
             continue;
         }
         stream->active_ = false;
-        narrow(*stream);
         watch(*stream);
     }
     at_work_ = nullptr;
@@ -315,11 +333,12 @@ LogPump::Moved LogPump::move_batches(LogStream& stream, bool finish)
         if (!open()) return Moved::waiting;
         const Batch done = move(stream, finish);
         moved += done.bytes;
-        if (done.bytes > 0 || done.what == Moved::some) continue;
+        if (moved < kTurnBytes && (done.bytes > 0 || done.what == Moved::some)) continue;
         if (moved == 0) return done.what;
         break;
     }
-    return moved >= kMuch ? Moved::much : Moved::some;
+    stream.fast_ = stream.fast_ || moved >= kMuch;
+    return moved >= (stream.wide_ ? kMuchOfWide : kMuch) ? Moved::much : Moved::some;
 }
 
 LogPump::Batch LogPump::move(LogStream& stream, bool finish)
@@ -362,6 +381,7 @@ std::optional<std::string_view> LogPump::peek(LogStream& stream, std::size_t mos
         if (!made) return std::nullopt;
         peek_ = std::move(*made);
     }
+    if (stage_ && most > kPipeBytes) (void)stage_->room();
     const int into_pipe = stage_ ? stage_->pipe() : peek_.write.get();
     const int from_pipe = stage_ ? stage_->pipe() : peek_.read.get();
     const auto seen = system_.tee(stream.fd(), into_pipe, most);
@@ -378,14 +398,14 @@ std::optional<std::string_view> LogPump::peek(LogStream& stream, std::size_t mos
 
 char* LogPump::buffer()
 {
-    if (!buffer_) buffer_ = std::make_unique<char[]>(kPipeBytes);
+    if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(kLargestBatch);
     return buffer_.get();
 }
 
 LogPump::Batch LogPump::splice(LogStream& stream, bool finish)
 {
     LogSink& sink = stream.sink();
-    std::size_t limit = kPipeBytes;
+    std::size_t limit = stage_ ? stage_->room() : kLargestBatch;
     if (stream.shares_a_file()) {
         if (sink.holder && sink.holder != &stream && !finish) return {Moved::waiting};
         // Without a look: torn lines are better than lost ones.
@@ -431,7 +451,7 @@ Result<std::size_t> LogPump::splice_to(LogStream& stream, std::size_t limit)
             ++place->size;
         }
     }
-    const std::size_t most = std::min(limit, sink.room(place->size));
+    const std::size_t most = std::min({limit, sink.room(place->size), sink.care.room(place->size)});
     if (most == 0) return ipc::fail(ENOSPC, "spill " + sink.path());
     auto at = static_cast<off_t>(place->size);
     const auto size = stage_ ? relay(stream, sink, *place, most)
@@ -497,8 +517,14 @@ Result<std::size_t> LogPump::deliver(LogStage& stage, int file, std::uint64_t at
 
 void LogPump::tap_written(const LogStream& stream, std::uint64_t at, std::size_t size)
 {
-    const auto got = system_.pread(stream.sink().fd(), buffer(), size, static_cast<off_t>(at));
-    if (got) tell_taps(stream, {buffer(), *got}, {buffer(), *got});
+    while (size > 0) {
+        const auto got = system_.pread(stream.sink().fd(), buffer(), std::min(size, kPipeBytes),
+                                       static_cast<off_t>(at));
+        if (!got || *got == 0) return;
+        tell_taps(stream, {buffer(), *got}, {buffer(), *got});
+        at += *got;
+        size -= *got;
+    }
 }
 
 void LogPump::tell_taps(const LogStream& stream, std::string_view raw, std::string_view written)

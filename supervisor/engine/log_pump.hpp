@@ -35,10 +35,10 @@
 #include "supervisor/engine/log_sink.hpp"
 #include "supervisor/engine/log_stage.hpp"
 #include "supervisor/engine/loop_relief.hpp"
+#include "supervisor/engine/read_watch.hpp"
 #include "supervisor/sys/keeper.hpp"
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <chrono>
@@ -89,14 +89,14 @@ public:
     ipc::Result<ipc::UniqueFd> open_for_worker();
     [[nodiscard]] const LogPlan& plan() const { return plan_; }
     [[nodiscard]] const std::string& path() const { return plan_.path; }
-    [[nodiscard]] int fd() { return pipe_.native_handle(); }
+    [[nodiscard]] int fd() const { return pipe_.get(); }
     [[nodiscard]] StreamKind kind() const { return kind_; }
     /// Of the pipe: what a daemon after us finds it by.
     [[nodiscard]] std::uint64_t inode() const { return kept_.inode(); }
     [[nodiscard]] LogFigures figures() const;
-    /// Gets the bytes of this stream as the worker wrote them, at most 64 KiB at a time; empty:
-    /// none. It runs in the midst of the pump's work: it must not touch the pump, a stream or a
-    /// tap.
+    /// Gets the bytes of this stream as the worker wrote them, some 100 KiB at most at a time;
+    /// empty: none. It runs in the midst of the pump's work: it must not touch the pump, a stream
+    /// or a tap.
     void set_tap(std::function<void(std::string_view bytes)> tap) { tap_ = std::move(tap); }
     /// The same for the sinks of its app.
     void set_shipment(std::function<void(std::string_view bytes)> to) { shipment_ = std::move(to); }
@@ -133,7 +133,7 @@ private:
     int worker_;
     StreamKind kind_;
     LogPlan plan_;
-    boost::asio::posix::stream_descriptor pipe_;
+    WatchedFd pipe_;
     Kept kept_;
     std::vector<Target> targets_; ///< one, or two with a combined file
     LineFormat format_;
@@ -141,8 +141,9 @@ private:
     bool active_ = false;                           ///< in the pump's list of streams to look at
     std::chrono::milliseconds unfinished_since_{0}; ///< of a line waiting in the pipe; 0 none
     LogFigures figures_;
-    bool troubled_ = false;               ///< its figures say since when
-    std::uint64_t capacity_ = kPipeBytes; ///< of its pipe, as far as we have changed it
+    bool troubled_ = false; ///< its figures say since when
+    bool wide_ = false;     ///< its pipe: in the pump's list of those
+    bool fast_ = false;     ///< much has come since the last look at that list
 };
 
 class LogPump {
@@ -240,9 +241,10 @@ private:
 
     ipc::Result<std::shared_ptr<LogSink>> open_sink(const std::string& path);
     ipc::Result<std::vector<LogStream::Target>> open_targets(const LogPlan& plan);
-    void watch(LogStream& stream);
+    static void watch(LogStream& stream);
     void activate(LogStream& stream);
     void schedule(std::chrono::microseconds after);
+    void pass_soon();
     void pass();
     void find_pause(Moved most);
     [[nodiscard]] bool open() const { return forced_ || !gate_ || gate_(); }
@@ -345,8 +347,11 @@ private:
     void note_held(LogStream& stream);
     void finish(Unfinished& batch);
     [[nodiscard]] bool crowded(LogStream& stream);
-    bool widen(LogStream& stream, std::uint64_t bytes);
-    static void narrow(LogStream& stream);
+
+    // How much the pipes hold (log_pipes.cpp).
+    bool widen(LogStream& stream);
+    void watch_wide();
+    void narrow_idle();
 
     boost::asio::io_context& loop_;
     ipc::System& system_;
@@ -356,16 +361,19 @@ private:
     Tap tap_;
     LogRotation* rotation_ = nullptr;
     std::map<std::string, std::weak_ptr<LogSink>> sinks_;
+    ReadWatch readable_;
     std::vector<LogStream*> streams_; ///< all
     std::vector<LogStream*> active_;
     boost::asio::steady_timer timer_;
     bool scheduled_ = false;
+    bool soon_ = false;                                    ///< a look without a pause is due
+    std::shared_ptr<int> alive_ = std::make_shared<int>(); ///< a late one looks at it
     std::chrono::microseconds pause_{1000}; ///< between two looks at streams that have output
     std::function<bool()> gate_;
     bool forced_ = false; ///< the gate is not asked
     bool parked_ = false; ///< the gate was shut: nothing is scheduled until `wake`
     ipc::Pipe peek_;      ///< made when a shared sink first needs to look without consuming
-    std::unique_ptr<char[]> buffer_; ///< kPipeBytes, made when first needed
+    std::unique_ptr<char[]> buffer_; ///< kLargestBatch, made when first needed
     /// There as long as there are streams, from the first one on that has a regular file.
     std::unique_ptr<LogStage> stage_;
     std::vector<std::unique_ptr<LogStage>>
@@ -383,6 +391,8 @@ private:
     std::vector<HeldCall> held_calls_;
     std::vector<std::unique_ptr<Unfinished>> unfinished_;
     Unfinished* finishing_ = nullptr;
+    std::vector<LogStream*> wide_;         ///< streams whose pipes are
+    boost::asio::steady_timer wide_timer_; ///< armed while there are any
 };
 
 } // namespace cluster::supervisor

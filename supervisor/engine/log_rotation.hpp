@@ -13,6 +13,7 @@
 #include "ipc/base/system.hpp"
 #include "supervisor/core/rotation.hpp"
 #include "supervisor/engine/log.hpp"
+#include "supervisor/engine/log_stage.hpp"
 #include "supervisor/engine/log_times.hpp"
 #include "supervisor/sys/launcher.hpp"
 
@@ -22,6 +23,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -41,6 +44,12 @@ struct LogCare {
     std::int64_t period_end_ms = 0;   ///< of a rule by time: then it is due whatever its size
     bool failing = false;             ///< complained about already
     LogTimesState times;
+    /// How much a batch may have that goes behind `size` bytes: it goes beyond where the file is
+    /// due by as much as a pipe usually holds, at most.
+    [[nodiscard]] std::size_t room(std::uint64_t size) const
+    {
+        return std::max<std::size_t>(kPipeBytes, rotate_at - std::min(size, rotate_at));
+    }
 };
 
 /// A log file that belongs to an app of ours, whether or not it is open.

@@ -21,6 +21,7 @@ using ipc::Result;
 
 constexpr std::size_t kMemory = 4096;
 constexpr std::uint32_t kVersion = 1;
+constexpr std::size_t kHashed = 4096; ///< bytes at each end of a batch
 
 enum Phase : std::uint32_t {
     idle_phase,
@@ -148,6 +149,13 @@ Result<std::vector<std::unique_ptr<LogStage>>> LogStage::adopt_others(KeptFds& k
     return others;
 }
 
+std::size_t LogStage::room()
+{
+    if (room_ > 0) return room_;
+    (void)set_pipe_capacity(pipe_.get(), kLargestBatch);
+    return room_ = std::min(pipe_capacity(pipe_.get()), kLargestBatch);
+}
+
 Result<std::unique_ptr<LogStage>> LogStage::adopt(ipc::System& system, Keeper& keeper,
                                                   std::shared_ptr<Memory> memory, Record& record,
                                                   KeptFds& kept)
@@ -172,10 +180,13 @@ void LogStage::writing(std::span<const FilePlace> files)
     record().phase = writing_phase;
 }
 
-/// Another version of the library may say something else: then it counts as taken.
+/// Of both ends, which is enough to know it again. Another version of the library may say something
+/// else: then it counts as taken.
 std::uint64_t LogStage::hash_of(std::string_view bytes)
 {
-    return std::hash<std::string_view>{}(bytes);
+    const std::hash<std::string_view> hash;
+    if (bytes.size() <= 2 * kHashed) return hash(bytes);
+    return hash(bytes.substr(0, kHashed)) * 31 + hash(bytes.substr(bytes.size() - kHashed));
 }
 
 void LogStage::consuming(std::uint64_t stream, std::string_view bytes)

@@ -46,7 +46,9 @@
 
 namespace cluster::supervisor {
 
-constexpr std::size_t kPipeBytes = 65536; ///< man 7 pipe: the default capacity
+constexpr std::size_t kPipeBytes = 65536;            ///< man 7 pipe: the default capacity
+constexpr std::size_t kWidePipe = 1UL << 20U;        ///< the same: what every user may have
+constexpr std::size_t kLargestBatch = kWidePipe / 2; ///< at most: the worker fills the other half
 
 /// A file and how long it is.
 struct FilePlace {
@@ -87,6 +89,9 @@ public:
     /// Open for both, does not block, and empty between two batches. What was copied into it with
     /// tee(2) can be moved into it with splice(2): it takes the same room.
     [[nodiscard]] int pipe() const { return pipe_.get(); }
+    /// Bytes that its pipe takes: kLargestBatch once somebody has asked, where the user may have
+    /// them.
+    [[nodiscard]] std::size_t room();
 
     // In this order, for each batch.
     void writing(std::span<const FilePlace> files);
@@ -172,6 +177,7 @@ private:
     std::shared_ptr<Memory> memory_;
     Record* record_; ///< in it
     ipc::UniqueFd pipe_;
+    std::size_t room_ = 0;   ///< of it; 0: nobody has asked
     bool pipe_lost_ = false; ///< it is not the one of the daemon before us
     ipc::UniqueFd null_;     ///< /dev/null
     Kept kept_pipe_;

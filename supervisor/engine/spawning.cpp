@@ -222,9 +222,8 @@ void Supervisor::spawn(Worker& worker)
     learn_start_time(worker);
     recorder_->row(worker);
     write_pid_file(worker);
-    worker.exit_watch.emplace(around_.loop, launched->pidfd.get());
-    (void)launched->pidfd.release(); // the descriptor owns it now
-    watch_exit(worker);
+    worker.exit_watch = {exits_, std::move(launched->pidfd)};
+    worker.exit_watch.wait(worker.key);
     // Asked of this one alone: over all of them, starting many would take their number squared.
     if (limited_by_looking(worker.spec())) watch_limits();
     start_serving(worker, *identity);
@@ -326,16 +325,6 @@ void Supervisor::remove_pid_file(const Worker& worker)
 {
     const Worker* shown = find(worker.id);
     if (!shown || shown == &worker || !shown->alive()) (void)around_.system.unlink(worker.pid_path);
-}
-
-void Supervisor::watch_exit(Worker& worker)
-{
-    worker.exit_watch->async_wait(
-        boost::asio::posix::stream_descriptor::wait_read,
-        [this, key = worker.key, generation = worker.generation](error_code cancelled) {
-            Worker* found = cancelled ? nullptr : find_row(key);
-            if (found && found->generation == generation) do_soon(*found, Chore::What::exit);
-        });
 }
 
 } // namespace cluster::supervisor

@@ -55,6 +55,10 @@ Supervisor::Supervisor(Surroundings around)
       logs_{around_.loop, files_, around_.keeper, around_.clock,
             [this](const std::string& text) { around_.log.error(text); }},
       shipping_{around_.loop, around_.clock, around_.log}, sampler_{around_.system},
+      exits_{around_.loop,
+             [this](std::uint64_t key) {
+                 if (Worker* const worker = find_row(key)) do_soon(*worker, Chore::What::exit);
+             }},
       boot_id_{around_.system.read_file("/proc/sys/kernel/random/boot_id").value_or("")},
       cpus_{usable_cpus(around_.system)}, processes_timer_{around_.loop},
       cgroups_{around_.system,

@@ -218,7 +218,6 @@ private:
     void spawn_failed(Worker& worker, std::string why);
     void write_pid_file(const Worker& worker);
     void remove_pid_file(const Worker& worker);
-    void watch_exit(Worker& worker);
     void name_files(Worker& worker);
     WorkerIdentity identity_of(const Worker& worker) const;
 
@@ -301,6 +300,7 @@ private:
     LogPump logs_;
     LogShipping shipping_;
     Sampler sampler_;
+    ReadWatch exits_; ///< by key
     Workers workers_;
     std::map<std::string, std::set<int>, std::less<>> ids_of_app_; ///< of `workers_`, by name
     std::map<std::uint64_t, std::unique_ptr<Worker>> hidden_;      ///< by key: halves of reloads

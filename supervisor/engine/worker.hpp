@@ -13,10 +13,10 @@
 #include "supervisor/engine/log_shipping.hpp"
 #include "supervisor/engine/node_cluster.hpp"
 #include "supervisor/engine/outside_drain.hpp"
+#include "supervisor/engine/read_watch.hpp"
 #include "supervisor/engine/serving.hpp"
 #include "supervisor/sys/keeper.hpp"
 
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <sys/types.h>
@@ -117,7 +117,7 @@ struct Worker : WorkerRecord {
 
     std::unique_ptr<Shipment> shipment; ///< of `out` and `err` to the sinks; null: it has none
     std::unique_ptr<LogStream> out, err;
-    std::optional<boost::asio::posix::stream_descriptor> exit_watch; ///< the pidfd
+    WatchedFd exit_watch;                      ///< the pidfd
     std::shared_ptr<NodeHandles> node_handles; ///< of its app in Node's cluster mode, until at rest
     std::unique_ptr<NodeMember> node;          ///< our end of the process's channel
     ListenSockets sockets;                     ///< what it accepts from, kept over its restarts

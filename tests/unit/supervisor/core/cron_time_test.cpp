@@ -56,6 +56,9 @@ TEST_CASE("the next moment of a cron pattern")
     CHECK(next("0 0 1 1 *", "2026-11-22 00:00:00") == "2027-01-01 00:00:00");
     CHECK(next("0 0 29 2 *", "2026-11-22 00:00:00") == "2028-02-29 00:00:00");
     CHECK(next("59 23 L 2 *", "2026-11-22 00:00:00") == "2027-02-28 23:59:00");
+    // A fifth Monday in February: 2100 has no 29th.
+    CHECK(next("0 0 * 2 mon#5", "2044-03-01 00:00:00") == "2072-02-29 00:00:00");
+    CHECK(next("0 0 * 2 mon#5", "2072-03-01 00:00:00") == "2112-02-29 00:00:00");
     // Between two seconds: the next whole one.
     const auto parsed = ipc::parse_cron("* * * * * *");
     CHECK(next_cron_time(*parsed, utc_ms("2026-11-22 00:00:00") + 1) ==

@@ -150,6 +150,21 @@ TEST_CASE("log format: whatever bytes come, each line of JSON can be parsed")
     }
 }
 
+TEST_CASE("log format: lines of any length become what they were")
+{
+    for (const std::size_t size : {0U, 1U, 7U, 8U, 9U, 1022U, 1023U, 1024U, 1025U, 5000U}) {
+        for (const std::string odd : {"", "\"", "\xC3\xBC", "\\\x01"}) {
+            const std::string line = std::string(size, 'a') + odd + std::string(size, 'z');
+            if (line.empty()) continue; // what follows a newline then is no line
+            const std::string found = formed(objects(), line + "\n" + line);
+            const auto newline = found.find('\n');
+            CAPTURE(size);
+            CHECK(nlohmann::json::parse(found.substr(0, newline))["message"] == line);
+            CHECK(nlohmann::json::parse(found.substr(newline + 1))["message"] == line);
+        }
+    }
+}
+
 TEST_CASE("log format: JSON takes its timestamp in the date format, when there is one")
 {
     const Zone zone{"UTC"};

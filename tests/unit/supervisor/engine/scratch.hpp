@@ -11,10 +11,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
+#include <sstream>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 namespace cluster::tests {
 
@@ -34,7 +35,9 @@ struct Folder {
 inline std::string content(const std::string& path)
 {
     std::ifstream file{path, std::ios::binary};
-    return {std::istreambuf_iterator<char>{file}, {}};
+    std::ostringstream all;
+    all << file.rdbuf();
+    return std::move(all).str();
 }
 
 /// Runs handlers until `condition` is true; the deadline is for tests that fail.

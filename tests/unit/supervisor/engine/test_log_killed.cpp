@@ -23,7 +23,10 @@ struct Workers : Pumping {
     std::vector<ipc::UniqueFd> ends;
     std::string name = "/clusterd-test-" + std::to_string(::getpid());
 
-    explicit Workers(std::vector<LogPlan> wanted) : plans{std::move(wanted)}
+    std::size_t length; ///< of a line, at least
+
+    Workers(std::vector<LogPlan> wanted, std::size_t length_of_line)
+        : plans{std::move(wanted)}, length{length_of_line}
     {
         pump.set_stage_name(name);
         for (LogPlan& plan : plans) {
@@ -31,14 +34,15 @@ struct Workers : Pumping {
             if (!plan.combined.empty()) plan.combined = path(plan.combined);
             streams.push_back(open(plan, static_cast<int>(ends.size())));
             ends.push_back(worker_end(*streams.back()));
+            if (length > 0) REQUIRE(::fcntl(ends.back().get(), F_SETPIPE_SZ, kWidePipe) > 0);
         }
     }
 
     /// Lines of different lengths: one that is cut at a wrong place is seen.
-    static std::string line(std::size_t worker, int number)
+    std::string line(std::size_t worker, int number) const
     {
         return "worker " + std::to_string(worker) + " line " + std::to_string(number) + " " +
-               std::string(static_cast<std::size_t>(number * 3) + worker, 'x') + "\n";
+               std::string(length + static_cast<std::size_t>(number * 3) + worker, 'x') + "\n";
     }
     void write_round(int round) const
     {
@@ -65,9 +69,10 @@ struct Workers : Pumping {
 };
 
 /// True: it was killed, and the one after it has made good.
-bool goes_well(const std::vector<LogPlan>& plans, bool guardian_too, int nth, bool after)
+bool goes_well(const std::vector<LogPlan>& plans, std::size_t length, bool guardian_too, int nth,
+               bool after)
 {
-    Workers w{plans};
+    Workers w{plans, length};
     w.write_round(0);
     Workers::drain(w.pump, w.streams);
     bool killed = false;
@@ -101,7 +106,7 @@ bool goes_well(const std::vector<LogPlan>& plans, bool guardian_too, int nth, bo
     for (std::size_t worker = 0; worker < w.plans.size(); ++worker) {
         std::string wanted;
         for (int number = 0; number < 2 * Workers::kRounds; ++number)
-            wanted += Workers::line(worker, number);
+            wanted += w.line(worker, number);
         CHECK(Workers::of(w.plans[worker].path, worker) == wanted);
         if (!w.plans[worker].combined.empty())
             CHECK(Workers::of(w.plans[worker].combined, worker) == wanted);
@@ -110,7 +115,7 @@ bool goes_well(const std::vector<LogPlan>& plans, bool guardian_too, int nth, bo
     return killed;
 }
 
-void dies_everywhere(const std::vector<LogPlan>& plans)
+void dies_everywhere(const std::vector<LogPlan>& plans, std::size_t length = 0)
 {
     for (const bool guardian_too : {false, true}) {
         for (const bool after : {false, true}) {
@@ -119,7 +124,7 @@ void dies_everywhere(const std::vector<LogPlan>& plans)
                 CAPTURE(guardian_too);
                 CAPTURE(after);
                 CAPTURE(nth);
-                killed = goes_well(plans, guardian_too, nth, after);
+                killed = goes_well(plans, length, guardian_too, nth, after);
             }
             CHECK(nth > 20); // the rounds above make more calls than that
         }
@@ -147,6 +152,13 @@ TEST_CASE("log pump: killed at any call, two streams in one file")
 TEST_CASE("log pump: killed at any call, lines that get a date")
 {
     dies_everywhere({dated({.path = "a.log"}), dated({.path = "b.log"})});
+}
+
+TEST_CASE("log pump: killed at any call, with more in a pipe than it usually holds")
+{
+    constexpr std::size_t length = 40'000;
+    dies_everywhere({{.path = "a.log"}, dated({.path = "b.log"})}, length);
+    dies_everywhere({{.path = "a.log"}, {.path = "a.log"}}, length);
 }
 
 TEST_CASE("log pump: killed at any call, a second file for both streams")
