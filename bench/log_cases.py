@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import select
+import shutil
 import subprocess
 import time
 
@@ -14,6 +15,7 @@ from processes import (GIVEN_UP_AFTER, GivenUp, cpu_seconds, descendants, end_al
 from report import Row, Samples
 
 LINES, BLOCKS = 100, 65536  # bytes of a write
+MEGABYTE = bytes(1_000_000)
 SETTLED = 0.5  # seconds without growth after the last write until a log counts as complete
 KINDS = {  # title: (bytes per write, format, goal against the redirection, megabytes for PM2)
     "64 KiB writes": (BLOCKS, "plain", 0.65, 200),
@@ -72,7 +74,7 @@ def by_shell(setting, noise, size, megabytes, line):
         command = line.format(" ".join([*noise, str(go), str(size)]), target)
         process = subprocess.Popen(["/bin/sh", "-c", command], start_new_session=True)
         try:
-            return measured(go, lambda: [target], megabytes,
+            return measured(setting, go, lambda: [target], megabytes,
                             lambda: descendants([process.pid], ("noise", "sh")))
         finally:
             end_all([process.pid])
@@ -89,7 +91,7 @@ def by_peer(setting, peer, noise, size, megabytes, form):
             else:
                 fleet.start()
             try:
-                return measured(go, fleet.log_files, megabytes, fleet.supervisors)
+                return measured(setting, go, fleet.log_files, megabytes, fleet.supervisors)
             except GivenUp as reason:
                 setting.leave_out(f"logs of {peer.name}: {reason}")
                 return None
@@ -97,10 +99,11 @@ def by_peer(setting, peer, noise, size, megabytes, form):
                 empty(fleet.log_files())
 
 
-def measured(go, files, megabytes, watched):
+def measured(setting, go, files, megabytes, watched):
     """MB a second until the last byte is in a file, seconds of CPU per GB, MiB at most beyond
     what it had at first."""
     time.sleep(SETTLED)  # loggers have come up; the program waits for a reader
+    have_memory(setting, megabytes)
     with open(go, "rb") as reader:
         begin = time.monotonic()
         pids = watched()
@@ -111,6 +114,17 @@ def measured(go, files, megabytes, watched):
     found = {"rate": megabytes / (end - begin),
              "cpu": (cpu_seconds(pids) - before) / megabytes * 1000}
     return found | {"grown": (peak_kib(pids) - resident) / 1024}
+
+
+def have_memory(setting, megabytes):
+    """The host of a virtual machine takes back what is free. To have it again costs several times
+    what writing a page of a log does, and hits whose log is the largest; here, nobody's."""
+    folder = setting.fresh_folder("memory", on_disk=True)
+    folder.mkdir()
+    with (folder / "log").open("wb", buffering=0) as file:
+        for _ in range(2 * megabytes):
+            file.write(MEGABYTE)
+    shutil.rmtree(folder)
 
 
 def last_growth(reader, files, megabytes):

@@ -13,9 +13,8 @@ namespace {
 
 using ipc::Result;
 
-constexpr std::size_t kCopyBytes = 96UL << 10U; ///< of one batch: with its text it is still cached
 /// Empty lines with a date each are many times as long: a batch ends behind this.
-constexpr std::size_t kTextBytes = 4 * kCopyBytes;
+constexpr std::size_t kTextBytes = 2 * kLargestBatch;
 
 } // namespace
 
@@ -144,9 +143,10 @@ void LogPump::know_writer(const LogStage::Spliced& last)
 
 LogPump::Batch LogPump::copy(LogStream& stream, bool finish)
 {
-    const Front front = look(stream, finish);
+    const std::size_t room = room_for_text(stream);
+    const Front front = look(stream, finish, std::min(room, kLargestBatch));
     if (front.bytes.empty()) return {front.otherwise};
-    const std::size_t most = front.stays ? kTextBytes : std::string::npos;
+    const std::size_t most = front.stays ? room : std::string::npos;
     const std::string_view bytes = front.bytes.substr(0, form_lines(stream, front.bytes, most));
     const bool exact = front.stays && stage_ && has_regular_file(stream);
     const bool goes_on = stream.sink().open_line && stream.sink().writer == &stream;
@@ -164,9 +164,21 @@ bool LogPump::has_regular_file(const LogStream& stream)
         stream.targets_, [](const LogStream::Target& target) { return target.sink->regular(); });
 }
 
+/// Formed lines go beyond the size where their file is due by no more than spliced ones do.
+std::size_t LogPump::room_for_text(const LogStream& stream)
+{
+    std::size_t room = kTextBytes;
+    for (const LogStream::Target& target : stream.targets_) {
+        const LogCare& care = target.sink->care;
+        if (!target.sink->regular() || care.rotate_at == LogCare::kNever) continue;
+        if (const auto place = target.sink->place()) room = std::min(room, care.room(place->size));
+    }
+    return room;
+}
+
 /// What is to be written next. It stays in the pipe where something may come between taking it and
 /// having written it.
-LogPump::Front LogPump::look(LogStream& stream, bool finish)
+LogPump::Front LogPump::look(LogStream& stream, bool finish, std::size_t most)
 {
     const bool held = std::ranges::any_of(stream.targets_, [&](const LogStream::Target& target) {
         return target.sink->holder && target.sink->holder != &stream;
@@ -177,7 +189,7 @@ LogPump::Front LogPump::look(LogStream& stream, bool finish)
     const bool whole = stream.shares_a_file() || stream.format_.needs_whole_lines() || is_due;
     const bool stays = whole || (stage_ && has_regular_file(stream)) ||
                        stream.plan_.on_full != ipc::LogOnFull::drop;
-    const auto bytes = stays ? peek(stream, kCopyBytes) : std::nullopt;
+    const auto bytes = stays ? peek(stream, most) : std::nullopt;
     if (!bytes) {
         const auto size = system_.read(stream.fd(), buffer(), kPipeBytes);
         return {.bytes = {buffer(), size.value_or(0)}, .stays = false};

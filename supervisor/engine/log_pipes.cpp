@@ -1,6 +1,7 @@
 // LogPump: how much the pipes of workers hold. One that writes much gets a wide pipe, which it
 // fills while we write; one whose disk does not answer may go on for longer with it. When that is
-// over it gives the room back, of which each user has a share (man 7 pipe, pipe-user-pages-soft).
+// over it gives the room back, of which each user has a share (man 7 pipe, pipe-user-pages-soft),
+// and we give back what holds batches of that size.
 #include "supervisor/engine/log_pump.hpp"
 
 #include "supervisor/sys/pipes.hpp"
@@ -40,7 +41,9 @@ void LogPump::narrow_idle()
         stream->wide_ = !set_pipe_capacity(stream->fd(), kPipeBytes);
         return !stream->wide_;
     });
-    if (!wide_.empty()) watch_wide();
+    if (!wide_.empty()) return watch_wide();
+    buffer_.reset();
+    text_ = std::string{};
 }
 
 } // namespace cluster::supervisor

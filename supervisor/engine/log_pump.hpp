@@ -291,7 +291,8 @@ private:
     void know_writer(const LogStage::Spliced& last);
     Batch copy(LogStream& stream, bool finish);
     [[nodiscard]] static bool has_regular_file(const LogStream& stream);
-    Front look(LogStream& stream, bool finish);
+    static std::size_t room_for_text(const LogStream& stream);
+    Front look(LogStream& stream, bool finish, std::size_t most);
     std::size_t form_lines(LogStream& stream, std::string_view bytes, std::size_t most);
     std::string_view with_lead(std::string_view lead);
     /// Nothing: done. Else they are not written, and not to be taken either.

@@ -73,12 +73,12 @@ struct Rotating {
     explicit Rotating(const ipc::Rotation& rule) : Rotating{}
     {
         pump.set_rotation(rotation);
-        stream = open(rule);
+        stream = open(rule, {.path = path});
     }
 
-    std::unique_ptr<LogStream> open(const ipc::Rotation& rule)
+    std::unique_ptr<LogStream> open(const ipc::Rotation& rule, const LogPlan& plan)
     {
-        auto opened = pump.open(0, StreamKind::out, {.path = path}, {::geteuid(), ::getegid()});
+        auto opened = pump.open(0, StreamKind::out, plan, {::geteuid(), ::getegid()});
         REQUIRE(opened);
         pump.set_rule(**opened, rule);
         return std::move(*opened);
@@ -144,6 +144,32 @@ TEST_CASE("log rotation: a file that is due is set aside before the next batch")
     REQUIRE(r.old().size() == 1);
     CHECK(content(r.old()[0]) == "0123\n56789\n");
     CHECK(content(r.path) == "next\n");
+}
+
+TEST_CASE("log rotation: lines with a date go beyond the size by what a pipe usually holds at most")
+{
+    constexpr std::size_t due = 100'000, lines = 5000;
+    Rotating r{plain(due)};
+    LogPlan plan{.path = r.path};
+    plan.style.date_format = "[date]";
+    r.stream = r.open(plain(due), plan);
+    const auto end = r.stream->open_for_worker();
+    REQUIRE(end);
+    REQUIRE(::fcntl(end->get(), F_SETPIPE_SZ, kWidePipe) >= 0);
+    const std::string line(99, 'x'), formed = "date: " + line + "\n";
+    std::string text, expected;
+    for (std::size_t count = 0; count < lines; ++count) {
+        text += line + "\n";
+        expected += formed;
+    }
+    REQUIRE(::write(end->get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    REQUIRE(run_until(r.loop, [&] { return r.all().size() >= expected.size(); }));
+    CHECK(r.all() == expected);
+    REQUIRE_FALSE(r.old().empty());
+    for (const std::string& file : r.old()) {
+        CHECK(content(file).size() >= due);
+        CHECK(content(file).size() <= due + kPipeBytes + formed.size());
+    }
 }
 
 TEST_CASE("log rotation: an unfinished line is finished in its file first")
@@ -291,7 +317,7 @@ TEST_CASE("log times: what a killed daemon has left torn is cut off by the next 
     const std::string index = r.index_of(r.path);
     std::ofstream{index, std::ios::app | std::ios::binary} << '\x81'; // half a number
     r.stream.reset();
-    r.stream = r.open(plain(0));
+    r.stream = r.open(plain(0), {.path = r.path});
     r.clock.advance(50ms);
     r.say("two\n");
     const auto times = ipc::decode_log_times(content(index));
