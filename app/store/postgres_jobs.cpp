@@ -19,8 +19,17 @@ constexpr PgStatement kCreateJob{
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING"};
 
 constexpr PgStatement kBeginApply{"begin_apply", "BEGIN ISOLATION LEVEL SERIALIZABLE"};
-constexpr PgStatement kTurn{"turn", "SELECT pg_advisory_lock(hashtextextended($1, 1))"};
+// Who applies holds two locks, always taken in this order: that of all jobs and that of the job.
+// Shared, many hold them at once; a waiting exclusive one lets those who come later wait.
+#define CLUSTER_ALL_JOBS "(hashtextextended('', 1))" // no job has that id
+#define CLUSTER_THIS_JOB "(hashtextextended($1, 1))"
+constexpr PgStatement kAmongAll{"among_all", "SELECT pg_advisory_lock_shared" CLUSTER_ALL_JOBS};
+constexpr PgStatement kTurn{"turn", "SELECT pg_advisory_lock" CLUSTER_THIS_JOB};
+constexpr PgStatement kAlone{"alone", "SELECT pg_advisory_lock" CLUSTER_ALL_JOBS};
 constexpr PgStatement kTurnOver{"turn_over", "SELECT pg_advisory_unlock_all()"};
+constexpr PgStatement kWithAll{"with_all", "SELECT pg_advisory_xact_lock_shared" CLUSTER_ALL_JOBS};
+constexpr PgStatement kWithOthers{"with_others",
+                                  "SELECT pg_advisory_xact_lock_shared" CLUSTER_THIS_JOB};
 constexpr PgStatement kJobStatus{"job_status", "SELECT status FROM jobs WHERE id = $1"};
 constexpr PgStatement kApplied{"applied",
                                "SELECT id FROM applications WHERE job_id = $1 AND user_id = $2"};
@@ -41,8 +50,8 @@ constexpr PgStatement kApplicationsOf{
 
 ApplyFacts facts_of(const std::vector<PgRows>& rows, const Application& application)
 {
-    const PgRows& job = rows[1];
-    const PgRows& before = rows[2];
+    const PgRows& job = rows[3];
+    const PgRows& before = rows[4];
     return {.job_found = !job.empty(),
             .same_application = !before.empty() && before.front().text(0) == application.id,
             .applied_before = !before.empty(),
@@ -87,30 +96,38 @@ Task<Applied> PostgresStore::apply(Application application)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
     // The first try is optimistic. Many who apply for one job at once would go on meeting each
-    // other, so who has met somebody stands in a queue.
-    bool in_turn = false;
+    // other, so who has met somebody stands in a queue. What is read of a small table or index is
+    // watched as a whole, so that those of other jobs are met too; the one who meets too many of
+    // them is alone at the end, and nobody waits for ever.
+    constexpr int kTurns = 6;
+    int tries = 0;
     std::function<asio::awaitable<PgResult<Applied>>()> once = [&] {
-        return apply_once(application, std::exchange(in_turn, true));
+        const int before = tries++;
+        return apply_once(application, before == 0        ? Turn::none
+                                       : before <= kTurns ? Turn::of_the_job
+                                                          : Turn::of_all);
     };
     auto running = transact<Applied>(Operation::apply, Twice::same, std::move(once));
     co_return co_await std::move(running);
 }
 
 asio::awaitable<PgResult<Applied>> PostgresStore::apply_once(const Application& application,
-                                                             bool in_turn)
+                                                             Turn turn)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
     auto lease = co_await servers_->primary().acquire();
     if (!lease) co_return std::unexpected(std::move(lease.error()));
     PgConnection& connection = **lease;
-    if (!in_turn) co_return co_await apply_on(connection, application);
+    if (turn == Turn::none) co_return co_await apply_on(connection, application);
 
     // Before the transaction: within it the lock would come after what it sees was fixed. Should
     // the connection break, or its coroutine end, the connection goes and the lock with it.
-    auto turn = pg_calls(pg_call(kTurn, application.job_id));
-    const auto taken = co_await connection.run(std::move(turn), PgEffect::none, query_limit_);
-    if (!taken) co_return std::unexpected(taken.error());
-    auto outcome = co_await apply_on(connection, application);
+    auto wanted = turn == Turn::of_all
+                      ? pg_calls(pg_call(kAlone))
+                      : pg_calls(pg_call(kAmongAll), pg_call(kTurn, application.job_id));
+    const auto taken = co_await connection.run(std::move(wanted), PgEffect::none, query_limit_);
+    auto outcome = taken ? co_await apply_on(connection, application)
+                         : PgResult<Applied>{std::unexpected(taken.error())};
     if (!outcome && outcome.error().lost) co_return outcome;
     auto over = pg_calls(pg_call(kTurnOver));
     co_await connection.run(std::move(over), PgEffect::none, query_limit_); // else it is lost
@@ -121,8 +138,11 @@ asio::awaitable<PgResult<Applied>> PostgresStore::apply_on(PgConnection& connect
                                                            const Application& application)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    auto questions = pg_calls(pg_call(kBeginApply), pg_call(kJobStatus, application.job_id),
-                              pg_call(kApplied, application.job_id, application.user_id));
+    // Who had to wait for a lock here sees what was before, and is told so at its end.
+    auto questions =
+        pg_calls(pg_call(kBeginApply), pg_call(kWithAll), pg_call(kWithOthers, application.job_id),
+                 pg_call(kJobStatus, application.job_id),
+                 pg_call(kApplied, application.job_id, application.user_id));
     const auto found = co_await step(connection, std::move(questions), PgEffect::none);
     if (!found) co_return std::unexpected(found.error());
     // What was read counts only once the transaction has ended well.

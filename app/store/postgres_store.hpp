@@ -179,8 +179,10 @@ private:
 
     asio::awaitable<PgResult<Rotation>> rotate_once(std::string old_hash, RefreshToken next,
                                                     std::int64_t now_ms);
-    /// `in_turn`: after all others who ask for it for the same job, of any instance.
-    asio::awaitable<PgResult<Applied>> apply_once(const Application& application, bool in_turn);
+    /// Whom a try to apply waits for, and keeps waiting meanwhile, of any instance: nobody, those
+    /// who apply for the same job, or for any.
+    enum class Turn : std::uint8_t { none, of_the_job, of_all };
+    asio::awaitable<PgResult<Applied>> apply_once(const Application& application, Turn turn);
     asio::awaitable<PgResult<Applied>> apply_on(PgConnection& connection,
                                                 const Application& application);
     /// One step of a transaction that has begun. When it fails the transaction is over, and the

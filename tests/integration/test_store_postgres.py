@@ -136,6 +136,15 @@ class Faults(PostgresTestCase):
         self.assertEqual(sum(len(probe.acknowledged("apply-done")) for probe in probes), 200)
         self.check(server, *probes)
 
+    def test_nobody_is_passed_by_for_ever_where_commits_are_slow(self):
+        # 20 ms each, as on a slow disk: transactions overlap, also those of different jobs.
+        server = self.server(fsync="on", commit_delay="20000", commit_siblings="0")
+        probe = self.load(server)
+        probe.wait_for_work(600, "apply-done")
+        self.assertGreater(probe.end()["retries"], 20)
+        self.assertEqual(probe.failures(), [])
+        self.check(server, probe)
+
     def test_a_restart_costs_errors_only_while_it_lasts(self):
         server = self.server()
         probe = self.load(server)
