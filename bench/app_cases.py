@@ -41,7 +41,7 @@ def beside_express(setting, redis, peers):
     rates = {(name, path): Samples() for name in peers for path in PATHS}
     costs = {key: Samples() for key in rates}
     token = None
-    for _ in range(setting.pick(5, 2)):
+    for _ in range(setting.pick(4, 2)):
         for name, serve in peers.items():
             with serve() as (port, pids):
                 if name == "ours":
@@ -63,7 +63,7 @@ def beside_express(setting, redis, peers):
 
 def with_more_instances(setting, redis):
     costs = {count: Samples() for count in COUNTS}
-    for _ in range(setting.pick(5, 2)):
+    for _ in range(setting.pick(4, 2)):
         for count in COUNTS:
             with ours(setting, redis, count) as (port, pids):
                 token = token_for(redis, port)
@@ -75,7 +75,7 @@ def with_more_instances(setting, redis):
 
 def measure(setting, port, target, token, pids):
     """(requests per second, µs of CPU per request), all of them answered with 200."""
-    seconds = setting.pick(6, 3)
+    seconds = 3
     before = cpu_seconds(pids)
     out = subprocess.run(["wrk", "-t1", "-c32", f"-d{seconds}s", "-s", HERE / "wrk_report.lua",
                           "-H", f"Authorization: Bearer {token}",

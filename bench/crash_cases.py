@@ -27,7 +27,7 @@ def respawn(setting):
             job = Job([setting.helper("stamp"), str(stamps.path)], attributes={"keep": True})
             stack.enter_context(peer.fleet(job)).start()
             running[peer] = [stamps, stamps.next()[0][0], time.monotonic()]
-        for _ in range(setting.pick(25, 5)):
+        for _ in range(setting.pick(12, 5)):
             for peer, state in running.items():
                 # Those that wait a second before they start a process again that died within one
                 # are never asked for that; the two that are quick get some more turns.
@@ -68,7 +68,7 @@ def answer(setting):
                       cluster=peer.name == "ours", attributes={"keep": True})
             stack.enter_context(peer.fleet(job)).start()
             running[peer] = [port, first_answer(port, None)[0], time.monotonic()]
-        for _ in range(setting.pick(15, 3)):
+        for _ in range(setting.pick(8, 3)):
             for peer, state in running.items():
                 time.sleep(max(0, state[2] + 1.2 * peer.restarts_after - time.monotonic()))
                 time.sleep(0.1)
@@ -111,7 +111,8 @@ def storm(setting):
     count, seconds = 200, setting.pick(20, 2)
     results = {}
     for peer in [setting.bare, *setting.those_for(count)]:
-        results[peer.name] = one_storm(setting, peer, count, seconds)
+        long = peer in (setting.bare, setting.ours)
+        results[peer.name] = one_storm(setting, peer, count, seconds if long else 0.4 * seconds)
         setting.sweep()
     bound, ours = results.pop("bare"), results.pop("ours")
     bare, true = "waitpid + posix_spawn", "`true`"

@@ -33,7 +33,7 @@ def plan(setting):
     memory = {"memory"}
     plans = {0: Turns(setting.pick(3, 1), wanted=memory),
              1: Turns(1, setting.pick(200, 60), wanted={"reading"}),
-             10: Turns(setting.pick(2, 1), wanted=memory),
+             10: Turns(1, wanted=memory),
              100: Turns(setting.pick(3, 2), setting.pick(40, 20)),
              500: Turns(1, peers=not setting.quick),
              1000: Turns(1, peers=not setting.quick)}
@@ -71,8 +71,9 @@ def call(setting, peer, count, turns, results):
             stamps.next(count, GIVEN_UP_AFTER)
             results["start", peer.name].add((time.monotonic() - begin) * MS)
             if peer is not setting.bare and setting.wanted & turns.wanted & {"memory", "reading"}:
+                own = fleet.supervisors()  # some are asked for it, which wakes them
                 time.sleep(QUIET)
-                look(setting, peer, fleet, turns, results)
+                look(setting, peer, fleet, own, turns, results)
             time.sleep(max(0, begin + 1.2 * peer.restarts_after - time.monotonic()))
             begin = time.monotonic()
             fleet.stop()
@@ -81,9 +82,9 @@ def call(setting, peer, count, turns, results):
             results["stop", peer.name].add((time.monotonic() - begin) * MS)
 
 
-def look(setting, peer, fleet, turns, results):
+def look(setting, peer, fleet, own, turns, results):
     if "memory" in setting.wanted & turns.wanted:
-        results["rest", peer.name].add(pss_kib(fleet.supervisors()))
+        results["rest", peer.name].add(pss_kib(own))
     reads = turns.reads if "reading" in setting.wanted else 0
     for word in READ:
         if word in fleet.commands and fleet.job.count:
@@ -93,7 +94,7 @@ def look(setting, peer, fleet, turns, results):
                 results["true", word].add(timed_spawn(TRUE, fleet.environment) * MS)
                 results[word, peer.name].add(fleet.run(word) * MS)
     if "memory" in setting.wanted & turns.wanted:
-        results["read", peer.name].add(pss_kib(fleet.supervisors()))
+        results["read", peer.name].add(pss_kib(own))
 
 
 def of_peers(setting, results, what):
@@ -159,7 +160,7 @@ def killing(setting):
 
 def rest(setting):
     """What supervising costs while nothing happens"""
-    for count, seconds in setting.pick({100: 30, 1000: 20}, {100: 10}).items():
+    for count, seconds in setting.pick({100: 20, 1000: 10}, {100: 10}).items():
         found = at_rest(setting, count, seconds)
         scale = 60 / seconds
         ours = found.pop("ours")

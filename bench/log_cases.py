@@ -17,7 +17,7 @@ from report import Row, Samples
 LINES, BLOCKS = 100, 65536  # bytes of a write
 MEGABYTE = bytes(1_000_000)
 SETTLED = 0.5  # seconds without growth after the last write until a log counts as complete
-KINDS = {  # title: (bytes per write, format, goal against the redirection, megabytes for PM2)
+KINDS = {  # title: (bytes per write, format, goal against the redirection, megabytes for the slow)
     "64 KiB writes": (BLOCKS, "plain", 0.65, 200),
     "one write per line": (LINES, "plain", None, 20),
     "64 KiB writes, dated": (BLOCKS, "dated", None, 100),
@@ -28,10 +28,10 @@ KINDS = {  # title: (bytes per write, format, goal against the redirection, mega
 def logs(setting):
     """Lines of 100 bytes from one worker at full speed into its log"""
     for title, (size, form, goal, slow) in KINDS.items():
-        megabytes = setting.pick(600, 150) if size == BLOCKS else setting.pick(60, 20)
+        megabytes = setting.pick(400, 150) if size == BLOCKS else setting.pick(60, 20)
         slow = min(setting.pick(slow, slow // 4), megabytes)
         results = {}
-        for _ in range(setting.pick(3, 1)):
+        for _ in range(setting.pick(3 if form == "plain" else 2, 1)):
             turn(setting, results, form, size, megabytes, slow)
             setting.sweep()
         bound, cat, ours = (results.pop(name) for name in ("redirection", "`cat`", "ours"))
@@ -60,7 +60,7 @@ def turn(setting, results, form, size, megabytes, slow):
     add("`cat`", by_shell(setting, noise, size, megabytes, "{} | cat > {}"))
     for peer in setting.those_for(1):
         if form in peer.formats:
-            amount = slow if peer.name == "PM2" else megabytes
+            amount = slow if peer.name in ("PM2", "runit") else megabytes
             found = by_peer(setting, peer, [noise[0], str(amount)], size, amount, form)
             if found:
                 add(peer.name, found)

@@ -48,7 +48,7 @@ def recycle(setting):
     results = {}
     for peer in contenders(setting):
         if peer is setting.ours or not setting.quick:  # PM2 looks every 30 s
-            seconds = setting.pick(40, 5)
+            seconds = setting.pick(33, 5)
             results[peer.name] = under_load(setting, peer, job,
                                             lambda fleet, job: time.sleep(seconds), once=True)
     restarts = {name: Samples([found["restarts"]]) for name, found in results.items()}

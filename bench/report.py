@@ -217,7 +217,7 @@ HOW_TO_READ = """
   better.
 - **met**: the goal is reached; where there is none, no peer is more than 5 % better. "NO" is said
   where that is not so, and a peer that is better although the goal is reached is named.
-- Cases: memory right after one second of rest, and right after commands that read; "cold start"
+- Cases: memory after one second in which nobody asked, and right after commands that read; "cold start"
   counts from the first command with no daemon until the main of the last process has begun and the
   command is back; "lost" counts every answer that was not complete, with no second try.
 - Homes and service directories lie on tmpfs where there is one, logs on disk. No contender rotates

@@ -30,12 +30,12 @@ def node(setting):
         return
     contenders = [setting.ours, *(peer for peer in setting.peers if peer.cluster)]
     rates, costs, spread = {}, {}, Samples()
-    for _ in range(setting.pick(5, 1)):
+    for _ in range(setting.pick(4, 1)):
         for name, serve in [("SCHED_NONE", sched_none(setting)),
                             *((peer.name, served(setting, peer)) for peer in contenders)]:
             with serve as port:
                 for load, headers in LOADS.items():
-                    rate, cost = measured(port, setting.pick(5, 3), *headers)
+                    rate, cost = measured(port, 3, *headers)
                     rates.setdefault((load, name), Samples()).add(rate)
                     costs.setdefault((load, name), Samples()).add(cost)
                 if name == "ours":

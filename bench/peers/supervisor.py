@@ -77,5 +77,5 @@ class Supervisor(Peer):
         self.bin = root / "usr/bin"
         self.modules = root / "usr/lib/python3/dist-packages"
         tool(self.bin / "supervisord")
-        hard = setting.descriptors
-        self.limit = max((hard - 200) // 5, 0)  # three pipes and two logs for each
+        # Three pipes and two logs for each; with more than 1,000, one command takes 20 s.
+        self.limit = min(max((setting.descriptors - 200) // 5, 0), 1000)
