@@ -217,9 +217,10 @@ HOW_TO_READ = """
   better.
 - **met**: the goal is reached; where there is none, no peer is more than 5 % better. "NO" is said
   where that is not so, and a peer that is better although the goal is reached is named.
-- Cases: memory after one second in which nobody asked, and right after commands that read; "cold start"
-  counts from the first command with no daemon until the main of the last process has begun and the
-  command is back; "lost" counts every answer that was not complete, with no second try.
+- Cases: memory after one second in which nobody asked, and right after commands that read; "cold
+  start" counts from the first command with no daemon until the main of the last process has begun
+  and the command is back; "lost" counts every answer that was not complete, with no second try. A storm
+  lasts 20 s for us and the bare loop, 8 s for the peers; slow loggers write less.
 - Homes and service directories lie on tmpfs where there is one, logs on disk. No contender rotates
   its logs. A case that a peer has no row in is one that it cannot do, or not in this time.
 - PM2 comes from npm; supervisor, runit and s6 are Debian's packages, unpacked into a folder of
