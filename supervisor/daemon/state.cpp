@@ -5,7 +5,6 @@
 #include "ipc/wire/rpc.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 #include <utility>
 
@@ -284,23 +283,23 @@ void tidy(SavedState& state)
                   [&](const auto& known) { return !environments.contains(known.first); });
 }
 
-/// A number that no integer holds has no place in a state, and to convert it is undefined.
-void check_numbers(const json& value, int depth = 0)
+/// What is read has whole numbers only, and to convert 1e30 to one is undefined: null is none, and
+/// refused where it is read. Not so what an app declares, which parse_app checks. A later version
+/// may well have fractions in members of its own.
+void drop_fractions(json& value, bool declared = false, int depth = 0)
 {
-    constexpr double kLimit = 9.2e18; // of 64 bits, on the safe side
-    constexpr int kDepth = 100;       // more than any of ours has; this here is recursive
+    constexpr int kDepth = 100; // more than any of ours has; this here is recursive
     if (depth > kDepth) throw std::runtime_error("it is nested too deeply");
-    if (value.is_number_float() && !(std::abs(value.get<double>()) < kLimit))
-        throw std::runtime_error("a number is out of range");
-    if (value.is_structured())
-        for (const json& each : value)
-            check_numbers(each, depth + 1);
+    if (value.is_number_float() && !declared) value = nullptr;
+    if (!value.is_structured()) return;
+    for (const auto& [name, inner] : value.items())
+        drop_fractions(inner, declared || name == "spec", depth + 1);
 }
 
 json parse_line(std::string_view text)
 {
     json line = json::parse(text);
-    check_numbers(line);
+    drop_fractions(line);
     return line;
 }
 

@@ -5,6 +5,8 @@
 #include "tests/support/api_harness.hpp"
 
 #include <doctest/doctest.h>
+#include <jwt/jwt.hpp>
+#include <nlohmann/json.hpp>
 
 #include <sys/stat.h>
 
@@ -204,6 +206,44 @@ TEST_CASE("tokens: what strangers make is refused, whatever it is")
         CHECK_FALSE(tokens.read_access(row).has_value());
     }
     CHECK(tokens.read_access(good).has_value());
+}
+
+TEST_CASE("tokens: a right signature does not make a right claim")
+{
+    ManualClock clock;
+    const std::string key = "0123456789abcdef0123456789abcdef";
+    Tokens tokens{clock, {.access = key, .refresh{}, .access_life = 15min, .refresh_life = 24h}};
+    const std::int64_t now_s = clock.wall_ms() / 1000;
+    const auto token = [&](const char* algorithm, const json& changes) {
+        json claims = {{"sub", "a"},     {"jti", "b"},      {"sid", "c"},
+                       {"role", "user"}, {"typ", "access"}, {"exp", now_s + 60}};
+        claims.merge_patch(changes);
+        jwt::jwt_object made{jwt::params::algorithm(algorithm), jwt::params::secret(key)};
+        for (const auto& [name, value] : claims.items())
+            made.add_claim(name, value);
+        std::error_code code;
+        std::string text = made.signature(code);
+        REQUIRE_FALSE(code);
+        return text;
+    };
+    REQUIRE(tokens.read_access(token("HS256", json::object())).has_value());
+    CHECK(tokens.read_access(token("HS256", {{"nbf", 4e24}})).has_value()); // not one of ours
+    for (const auto& [changes, fault] : std::vector<std::pair<json, TokenFault>>{
+             {{{"exp", 4e24}}, TokenFault::invalid},
+             {{{"exp", static_cast<double>(now_s + 60)}}, TokenFault::invalid},
+             {{{"exp", "9999999999"}}, TokenFault::invalid},
+             {{{"exp", nullptr}}, TokenFault::invalid},
+             {{{"exp", -1}}, TokenFault::expired},
+             {{{"exp", now_s}}, TokenFault::expired},
+             {{{"sub", 1}}, TokenFault::invalid},
+             {{{"role", nullptr}}, TokenFault::invalid},
+             {{{"typ", "refresh"}}, TokenFault::invalid}}) {
+        CAPTURE(changes.dump());
+        const auto claims = tokens.read_access(token("HS256", changes));
+        REQUIRE_FALSE(claims.has_value());
+        CHECK(claims.error() == fault);
+    }
+    CHECK(tokens.read_access(token("HS512", json::object())).error() == TokenFault::invalid);
 }
 
 TEST_CASE("tokens: more than are remembered")

@@ -133,6 +133,7 @@ TEST_CASE("state: apps and the environments that they share are written once")
     spec.cwd = "/srv";
     spec.env = {{"COLOUR", "red"}};
     spec.kill_timeout = 1234ms;
+    spec.cpu_max = 250; // a fraction in its text
     const auto user =
         std::make_shared<const ipc::Environment>(ipc::Environment{{"USER", "\"u\"\n"}});
     const auto api = m.supervisor.declare(spec, user).value();

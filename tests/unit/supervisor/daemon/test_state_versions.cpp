@@ -59,7 +59,7 @@ TEST_CASE("state: members that a later version has are ignored, at any place")
 {
     json state = json::parse(good_text());
     const json want = shown(read(good_text()));
-    const json stranger = {{"deep", {1, "two", nullptr}}};
+    const json stranger = {{"deep", {1, "two", nullptr, 0.5, 1e300}}};
     for (const char* pointer :
          {"/later", "/workers/0/later", "/apps/0/later", "/environments/0/later"})
         state[json::json_pointer{pointer}] = stranger;
@@ -185,6 +185,8 @@ TEST_CASE("state: a text that is no state is refused with a reason")
         {"a state of a wrong type", with("/workers/0/state", 7)},
         {"a status of one number", with("/workers/0/last_status", json::array({1}))},
         {"a time that no integer holds", with("/workers/0/started_at", 1e30)},
+        {"a pid that no pid_t holds", with("/workers/0/pid", 1e15)},
+        {"a key that is negative and not whole", with("/workers/0/key", -1.5)},
         {"sockets of a wrong type", with("/workers/0/sockets", {"a"})},
         {"an app that is not there", with("/workers/0/app", 99)},
         {"a negative app", with("/workers/0/app", -1)},
