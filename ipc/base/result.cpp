@@ -32,6 +32,13 @@ std::unexpected<Error> fail(int error_number, std::string what)
     return fail(std::error_code{error_number, std::system_category()}, std::move(what));
 }
 
+bool is_shortage(const std::error_code& code)
+{
+    return code == std::errc::too_many_files_open ||
+           code == std::errc::too_many_files_open_in_system ||
+           code == std::errc::not_enough_memory || code == std::errc::no_buffer_space;
+}
+
 std::string errno_text(int error_number)
 {
     return inside_a_sentence(std::system_category().message(error_number));

@@ -23,6 +23,10 @@ using Result = std::expected<T, Error>;
 std::unexpected<Error> fail(std::error_code code, std::string what);
 std::unexpected<Error> fail(int error_number, std::string what);
 
+/// Descriptors or memory are used up, ours or the machine's: no fault of what was tried, which may
+/// work later.
+bool is_shortage(const std::error_code& code);
+
 /// The system's text of an errno in the way it stands inside a sentence: "no such file or
 /// directory".
 std::string errno_text(int error_number);

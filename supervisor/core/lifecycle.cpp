@@ -57,6 +57,7 @@ constexpr Rule kRules[] = {
 
     {launching,        nothing,     ready,         online,          none,            nothing,     keep},
     {launching,        nothing,     spawn_failed,  errored,         none,            nothing,     keep},
+    {launching,        nothing,     spawn_postponed, waiting_restart, wait_then_timer, nothing,   keep}, // see after_postponed
     {launching,        nothing,     stop_asked,    stopping,        ask_then_timer,  nothing,     keep},
     {launching,        nothing,     restart_asked, stopping,        ask_then_timer,  then_start,  Count::asked},
     {launching,        nothing,     delete_asked,  stopping,        ask_then_timer,  then_remove, keep},
@@ -93,13 +94,14 @@ constexpr std::pair<State, std::string_view> kStateNames[] = {
 };
 constexpr std::pair<Event, std::string_view> kEventNames[] = {
     {start_asked, "start_asked"},   {stop_asked, "stop_asked"},     {restart_asked, "restart_asked"},
-    {delete_asked, "delete_asked"}, {spawn_failed, "spawn_failed"}, {ready, "ready"},
+    {delete_asked, "delete_asked"}, {spawn_failed, "spawn_failed"}, {spawn_postponed, "spawn_postponed"}, {ready, "ready"},
     {gone, "gone"},                 {timer_fired, "timer_fired"},   {unkillable, "unkillable"},
     {overdue, "overdue"},           {drained, "drained"},
 };
 // clang-format on
 
 constexpr milliseconds kMaxBackoff{15'000};
+constexpr milliseconds kPostponed{1000}; ///< soon enough for users, seldom enough for the machine
 constexpr milliseconds kBackoffForgiven{30'000}; ///< uptime after which the back-off starts over
 
 void count(Lifecycle& worker, Count what)
@@ -151,6 +153,14 @@ Step after_exit(Lifecycle worker, const ipc::AppSpec& spec, const Gone& how)
     return {worker, spawn};
 }
 
+/// Nothing has run, so nothing counts as a quick exit.
+Step after_postponed(Lifecycle worker, const ipc::AppSpec& spec)
+{
+    worker.state = spec.autorestart ? waiting_restart : errored;
+    if (!spec.autorestart) return {worker, none};
+    return {worker, wait_then_timer, kPostponed};
+}
+
 template <class Enum, std::size_t Size>
 std::string_view look_up(const std::pair<Enum, std::string_view> (&names)[Size], Enum value)
 {
@@ -168,6 +178,7 @@ Step step(const Lifecycle& now, Event event, const ipc::AppSpec& spec, const Gon
         return r.from == now.state && r.pending == now.after && r.on == event;
     });
     if (rule == std::end(kRules)) return {now, none};
+    if (event == spawn_postponed) return after_postponed(now, spec);
     if (rule->effect == wait_then_timer) return after_exit(now, spec, how);
 
     Lifecycle next = now;

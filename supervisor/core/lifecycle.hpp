@@ -16,7 +16,9 @@
 //   for one), but nothing takes back a delete.
 // - A tree that outlives SIGKILL makes the worker errored, whatever was to follow: neither is it
 //   started beside the old one nor is it forgotten.
-// - A program that cannot be executed is errored at once and is not tried again by itself.
+// - A program that cannot be executed is errored at once and is not tried again by itself. What may
+//   work later (descriptors are used up, the file is being written) is tried again every second,
+//   for as long as it takes, where `autorestart` is on.
 //
 // What happens after an exit by itself (`gone` in launching or online):
 // - stopped, when `autorestart` is off or the exit code is one of `stop_exit_codes`. Death by a
@@ -43,13 +45,14 @@ enum class Event {
     stop_asked,
     restart_asked,
     delete_asked,
-    spawn_failed, ///< the program could not be executed at all: never retried by itself
-    ready,        ///< what makes this app online has happened
-    gone,         ///< the process has ended and nothing of its tree is left
-    timer_fired,  ///< kill timeout while stopping, restart delay while waiting_restart
-    unkillable,   ///< something of the tree outlived SIGKILL
-    overdue,      ///< not ready in time: told, and changes nothing
-    drained,      ///< has left its connections and is told to stop now: told, and changes nothing
+    spawn_failed,    ///< the program could not be executed at all: never retried by itself
+    spawn_postponed, ///< the program could not be executed now, which is no fault of it
+    ready,           ///< what makes this app online has happened
+    gone,            ///< the process has ended and nothing of its tree is left
+    timer_fired,     ///< kill timeout while stopping, restart delay while waiting_restart
+    unkillable,      ///< something of the tree outlived SIGKILL
+    overdue,         ///< not ready in time: told, and changes nothing
+    drained, ///< has left its connections and is told to stop now: told, and changes nothing
 };
 enum class Effect {
     none,

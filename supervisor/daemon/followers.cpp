@@ -35,6 +35,8 @@ std::string_view event_name(const Worker& worker, Event event)
     case Event::spawn_failed:
     case Event::unkillable:
         return "errored";
+    case Event::spawn_postponed:
+        return worker.life.state == State::errored ? "errored" : "postponed";
     case Event::overdue:
         return "overdue";
     case Event::drained:

@@ -19,14 +19,6 @@ using Kind = ipc::Probe::Kind;
 /// SIGSTOP): an answer may have been there in time.
 constexpr milliseconds kStoodStill{1000};
 
-/// Our own shortage of descriptors or memory.
-bool is_shortage(const std::error_code& code)
-{
-    return code == std::errc::too_many_files_open ||
-           code == std::errc::too_many_files_open_in_system ||
-           code == std::errc::not_enough_memory || code == std::errc::no_buffer_space;
-}
-
 } // namespace
 
 Prober::Prober(boost::asio::io_context& loop, const ipc::Clock& clock, ipc::Probe probe,
@@ -80,7 +72,8 @@ Prober::Asked Prober::pose_to_stream(OnAnswer on_answer)
 {
     auto socket = means_.dial();
     if (!socket)
-        return std::unexpected(Unasked{socket.error().text(), is_shortage(socket.error().code)});
+        return std::unexpected(
+            Unasked{socket.error().text(), ipc::is_shortage(socket.error().code)});
     if (probe_.kind == Kind::tcp) return ask_tcp(loop_, std::move(*socket), std::move(on_answer));
     return ask_http(loop_, std::move(*socket), probe_, means_.host_header, std::move(on_answer));
 }

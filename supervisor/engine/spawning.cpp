@@ -19,6 +19,14 @@ namespace {
 
 using boost::system::error_code;
 
+/// What is no fault of the program and may work later: EAGAIN is one process too many (man 2 fork,
+/// man 2 execve), ETXTBSY a file that somebody is still writing.
+bool may_pass(const std::error_code& code)
+{
+    return ipc::is_shortage(code) || code == std::errc::resource_unavailable_try_again ||
+           code == std::errc::text_file_busy;
+}
+
 /// PM2: characters outside [A-Za-z0-9.-] of a name become '-' in file names.
 std::string file_name(std::string name)
 {
@@ -175,27 +183,25 @@ void Supervisor::spawn(Worker& worker)
 {
     ++worker.generation;
     worker.tree_killed = false;
-    worker.launch_fault.clear();
     auto identity = look_up_identity(worker.spec().uid, worker.spec().gid);
-    if (!identity) return spawn_failed(worker, identity.error().text());
+    if (!identity) return spawn_failed(worker, identity.error());
     worker.user_home = *identity ? (*identity)->home : "";
     if (auto ready = prepare_streams(worker, *identity); !ready)
-        return spawn_failed(worker, ready.error().text());
+        return spawn_failed(worker, ready.error());
 
     LaunchPlan plan = plan_launch(worker, *identity);
     auto out = worker.out->open_for_worker();
     auto err = worker.err->open_for_worker();
-    if (!out || !err) return spawn_failed(worker, (out ? err : out).error().text());
+    if (!out || !err) return spawn_failed(worker, (out ? err : out).error());
     plan.fds = {null_.get(), out->get(), err->get()};
-    if (auto taken = take_sockets(worker); !taken)
-        return spawn_failed(worker, taken.error().text());
+    if (auto taken = take_sockets(worker); !taken) return spawn_failed(worker, taken.error());
     hand_over_sockets(worker, plan);
     if (auto prepared = prepare_serving(worker, plan, *identity); !prepared)
-        return spawn_failed(worker, prepared.error().text());
+        return spawn_failed(worker, prepared.error());
     const auto channel = open_node_channel(worker, plan, *identity);
-    if (!channel) return spawn_failed(worker, channel.error().text());
+    if (!channel) return spawn_failed(worker, channel.error());
     const auto groups = open_groups(worker);
-    if (!groups) return spawn_failed(worker, groups.error().text());
+    if (!groups) return spawn_failed(worker, groups.error());
     for (const ipc::UniqueFd& group : *groups)
         plan.cgroups.push_back(group.get());
     if (worker.adopted) { // the line of a process that another daemon saw end goes no further
@@ -211,7 +217,10 @@ void Supervisor::spawn(Worker& worker)
     around_.keeper.flush();
     recorder_->flush();
     auto launched = around_.launcher.launch(plan);
-    if (!launched) return spawn_failed(worker, launched.error().text);
+    if (!launched)
+        return spawn_failed(worker, launched.error().text,
+                            {launched.error().error, std::generic_category()});
+    worker.launch_fault.clear();
     worker.pid = worker.tree = launched->pid;
     familiar_.insert(worker.pid);
     worker.adopted = false;
@@ -292,12 +301,20 @@ LaunchPlan Supervisor::plan_launch(const Worker& worker, const std::optional<Ide
     return plan;
 }
 
-void Supervisor::spawn_failed(Worker& worker, std::string why)
+void Supervisor::spawn_failed(Worker& worker, const ipc::Error& why)
 {
-    around_.log.error(fmt::format("{}:{} {}", worker.spec().name, worker.id, why));
+    spawn_failed(worker, why.text(), why.code);
+}
+
+void Supervisor::spawn_failed(Worker& worker, std::string why, const std::error_code& code)
+{
+    const bool passes = may_pass(code);
+    // Told once, however often it is tried: hundreds of workers may be short of something for long.
+    if (!passes || why != worker.launch_fault)
+        around_.log.error(fmt::format("{}:{} {}", worker.spec().name, worker.id, why));
     worker.launch_fault = std::move(why);
     leave_groups(worker);
-    happen(worker, Event::spawn_failed);
+    happen(worker, passes ? Event::spawn_postponed : Event::spawn_failed);
 }
 
 /// A pid file that cannot be written is told and stops nothing: the worker runs. Not opened with

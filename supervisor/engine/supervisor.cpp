@@ -23,6 +23,13 @@ std::string new_unique_id(ipc::System& system)
     return *uuid;
 }
 
+/// A launch that is tried every second for want of something: that has been told.
+bool tries_again(const Worker& worker, Event event)
+{
+    return event == Event::spawn_postponed ||
+           (event == Event::timer_fired && !worker.launch_fault.empty());
+}
+
 /// The version in the package.json nearest above the script (PM2's column); "N/A" without one.
 std::string version_of(ipc::System& system, const std::string& script)
 {
@@ -301,8 +308,10 @@ void Supervisor::happen(Worker& worker, Event event, const Gone& gone)
             worker.unready.clear();
             set_live(worker, true);
         }
-        around_.log.info(fmt::format("{}:{} {} -- {} --> {}", worker.spec().name, worker.id,
-                                     name_of(before), name_of(event), name_of(next.next.state)));
+        if (!tries_again(worker, event))
+            around_.log.info(fmt::format("{}:{} {} -- {} --> {}", worker.spec().name, worker.id,
+                                         name_of(before), name_of(event),
+                                         name_of(next.next.state)));
         if (worker.at_rest()) leave_node_cluster(worker);
         if (worker.tree == 0 && next.next.state != State::launching) remove_pid_file(worker);
     }

@@ -215,7 +215,8 @@ private:
     void spawn(Worker& worker);
     ipc::Result<void> prepare_streams(Worker& worker, const std::optional<Identity>& identity);
     LaunchPlan plan_launch(const Worker& worker, const std::optional<Identity>& identity);
-    void spawn_failed(Worker& worker, std::string why);
+    void spawn_failed(Worker& worker, const ipc::Error& why);
+    void spawn_failed(Worker& worker, std::string why, const std::error_code& code);
     void write_pid_file(const Worker& worker);
     void remove_pid_file(const Worker& worker);
     void name_files(Worker& worker);

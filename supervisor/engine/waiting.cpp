@@ -135,7 +135,7 @@ void Waiting::evaluate(Wait& wait, const Worker& worker, Entry& entry, std::opti
         entry.launched = true;
     // The end of what runs is no failure. What did not run is being launched already.
     if (event == Event::restart_asked && state != State::launching) entry.launched = false;
-    if (event == Event::spawn_failed)
+    if (event == Event::spawn_failed || event == Event::spawn_postponed)
         return finish_entry(wait, worker.key, entry, failure_of(worker, "launch"));
     if (event == Event::overdue && entry.launched)
         return finish_entry(wait, worker.key, entry, failure_of(worker, "ready"));
@@ -163,6 +163,8 @@ WaitFailure Waiting::failure_of(const Worker& worker, std::string stage)
                         .errors = supervisor_.last_errors(worker)};
     if (failure.stage == "launch") {
         failure.reason = worker.launch_fault;
+        if (worker.life.state == State::waiting_restart)
+            failure.reason += "; tried again every second";
         failure.status.reset();
         failure.errors.clear();
     } else if (failure.stage == "ready") {

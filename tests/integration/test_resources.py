@@ -156,6 +156,24 @@ class FullDisk(ResourceTestCase):
         self.ctl("stop", "api")
 
 
+class BusyFile(ResourceTestCase):
+    def test_a_program_that_is_being_written_is_started_when_it_is_whole(self):
+        program = self.dir / "program"
+        shutil.copy("/usr/bin/sleep", program)
+        with program.open("r+b"):
+            done = self.ctl("start", program, "--name", "api", "--", "1000", check=False)
+            self.assertEqual(done.code, 1, done)
+            self.assertIn("text file busy; tried again every second", done.err.lower())
+            self.assertIn(self.statuses(), [["waiting restart"], ["launching"]])
+            self.assertEqual(self.row()["pid"], 0)
+        wait_for(lambda: self.statuses() == ["online"], what="a launch that works")
+        self.ctl("stop", "api")
+        with program.open("r+b"):
+            self.ctl("start", "api", check=False)
+            self.ctl("stop", "api")  # is not tried again then
+            self.assertEqual(self.statuses(), ["stopped"])
+
+
 class FewDescriptors(ResourceTestCase):
     """A daemon that may open few files."""
     LIMIT = 64
@@ -232,6 +250,20 @@ class FewDescriptors(ResourceTestCase):
         self.leave_some()
         self.ctl("start", "all")
         self.assertEqual(self.statuses(), ["online"] * 4)
+
+    def test_a_worker_that_ends_while_none_is_left_is_started_once_there_are_some(self):
+        self.ctl("start", self.worker("sleeps.sh"), "--name", "api")
+        pid = self.row()["pid"]
+        self.leave_none()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: self.statuses() == ["waiting restart"], what="the first failed launch")
+        self.assertIn("too many open files", self.describe("api")["fault"])
+        self.leave_some()
+        wait_for(lambda: self.statuses() == ["online"], what="a launch that works")
+        self.assertNotEqual(self.row()["pid"], pid)
+        self.assertEqual(self.describe("api")["fault"], "")
+        told = (self.dir / "daemon.log").read_text().lower().count("too many open files")
+        self.assertEqual(told, 1)
 
     def test_with_none_left_kill_ends_all(self):
         self.ctl("start", self.worker("sleeps.sh"), "--name", "api", "-i", "2")

@@ -61,7 +61,9 @@ public:
         CAPTURE(history_);
         const Lifecycle before = now_;
         const Step next = step(now_, event, spec_, how_it_went());
-        if (event == gone || event == unkillable || event == spawn_failed) alive_ = false;
+        if (event == gone || event == unkillable || event == spawn_failed ||
+            event == spawn_postponed)
+            alive_ = false;
         if (next.next.state != before.state) timer_ = false;
         now_ = next.next;
         note_wishes(event, before);
@@ -76,7 +78,7 @@ private:
         if (pick(random_, 0, 9) == 0) possible.push_back(delete_asked); // it ends the history
         if (alive_) possible.insert(possible.end(), {gone, gone, gone});
         if (alive_ && now_.state == launching)
-            possible.insert(possible.end(), {ready, ready, spawn_failed});
+            possible.insert(possible.end(), {ready, ready, spawn_failed, spawn_postponed});
         if (alive_ && killed_) possible.push_back(unkillable);
         if (timer_) possible.insert(possible.end(), {timer_fired, timer_fired});
         return possible[static_cast<std::size_t>(

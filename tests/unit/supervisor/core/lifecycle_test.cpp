@@ -22,8 +22,8 @@ constexpr After then_start = After::start;
 constexpr After then_remove = After::remove;
 
 constexpr std::array kStates{stopped, launching, online, stopping, waiting_restart, errored};
-constexpr std::array kEvents{start_asked, stop_asked, restart_asked, delete_asked, spawn_failed,
-                             ready,       gone,       timer_fired,   unkillable};
+constexpr std::array kEvents{start_asked,     stop_asked, restart_asked, delete_asked, spawn_failed,
+                             spawn_postponed, ready,      gone,          timer_fired,  unkillable};
 
 /// A worker with a past, so that every counter a step touches shows.
 Lifecycle worker(State state, After after = nothing)
@@ -66,6 +66,7 @@ TEST_CASE("lifecycle: each row is one transition, and every other pair changes n
         {waiting_restart, nothing, timer_fired, launching, nothing, spawn, 6},
         {launching, nothing, ready, online, nothing, none},
         {launching, nothing, spawn_failed, errored, nothing, none},
+        {launching, nothing, spawn_postponed, waiting_restart, nothing, wait_then_timer},
         {launching, nothing, stop_asked, stopping, nothing, ask_then_timer},
         {launching, nothing, restart_asked, stopping, then_start, ask_then_timer, 6, true},
         {launching, nothing, delete_asked, stopping, then_remove, ask_then_timer},
@@ -111,11 +112,30 @@ TEST_CASE("lifecycle: each row is one transition, and every other pair changes n
                     if (row.fresh) want.next.unstable_restarts = 0;
                     if (row.fresh) want.next.previous_delay = 0ms;
                     want.effect = row.effect;
+                    if (row.on == spawn_postponed) want.delay = 1s;
                 }
                 CHECK(step(now, event, spec, after_a_minute) == want);
             }
         }
     }
+}
+
+TEST_CASE("lifecycle: a launch that may work later is tried for ever, unless nothing is restarted")
+{
+    AppSpec spec;
+    Lifecycle now{.state = launching, .after = nothing};
+    for (int tries = 1; tries <= 100; ++tries) { // more than max_restarts
+        const Step postponed = step(now, spawn_postponed, spec, {});
+        REQUIRE(postponed.next.state == waiting_restart);
+        CHECK(postponed.delay == 1s);
+        CHECK(postponed.next.unstable_restarts == 0);
+        now = step(postponed.next, timer_fired, spec, {}).next;
+        REQUIRE(now.state == launching);
+    }
+    spec.autorestart = false;
+    const Step given_up = step(now, spawn_postponed, spec, {});
+    CHECK(given_up.next.state == errored);
+    CHECK(given_up.effect == none);
 }
 
 namespace {

@@ -32,6 +32,7 @@ public:
     explicit FakeLauncher(ScriptedSystem& system) : system_{system} {}
 
     std::string failure; ///< of every launch; "" they succeed
+    int error = ENOENT;  ///< of every launch that fails
     std::vector<supervisor::LaunchPlan> plans;
     std::function<void()> on_launch; ///< looks at the moment before
 
@@ -42,7 +43,7 @@ public:
         if (on_launch) on_launch();
         if (!failure.empty())
             return std::unexpected(
-                supervisor::LaunchFailure{.stage = "exec", .error = ENOENT, .text = failure});
+                supervisor::LaunchFailure{.stage = "exec", .error = error, .text = failure});
         const pid_t pid = next_++;
         system_.alive.insert(pid);
         add_process(system_, {.pid = pid});

@@ -70,6 +70,47 @@ TEST_CASE("supervisor: a program that cannot be executed is errored and never tr
     CHECK(worker.launch_fault.empty());
 }
 
+TEST_CASE("supervisor: what cannot be executed for now is tried again, and told once")
+{
+    for (const int error : {EMFILE, ENFILE, ENOMEM, EAGAIN, ETXTBSY}) {
+        CAPTURE(error);
+        Machine m;
+        m.launcher.failure = "cannot start /srv/app: not now";
+        m.launcher.error = error;
+        Worker& worker = m.add(app());
+        m.supervisor.ask(worker, Event::start_asked, "test");
+        REQUIRE(m.until(worker, State::waiting_restart));
+        CHECK(worker.launch_fault == m.launcher.failure);
+        REQUIRE(m.until([&] { return m.launcher.plans.size() == 2; }));
+        CHECK(worker.launch_fault == m.launcher.failure);
+        CHECK(std::ranges::count_if(m.log.lines, [&](const std::string& line) {
+                  return line.contains(m.launcher.failure);
+              }) == 1);
+
+        m.launcher.failure.clear();
+        CHECK(launched(m, worker));
+        CHECK(worker.launch_fault.empty());
+    }
+}
+
+TEST_CASE("supervisor: nobody starts again what autorestart leaves alone, or what was stopped")
+{
+    Machine m;
+    m.launcher.failure = "cannot start /srv/app: not now";
+    m.launcher.error = EMFILE;
+    auto spec = app();
+    spec.autorestart = false;
+    Worker& left = m.add(spec);
+    m.supervisor.ask(left, Event::start_asked, "test");
+    REQUIRE(m.until(left, State::errored));
+
+    Worker& stopped = m.add(app());
+    m.supervisor.ask(stopped, Event::start_asked, "test");
+    REQUIRE(m.until(stopped, State::waiting_restart));
+    m.supervisor.ask(stopped, Event::stop_asked, "test");
+    REQUIRE(m.until(stopped, State::stopped));
+}
+
 TEST_CASE("supervisor: a log that cannot be opened is a launch failure that names the file")
 {
     Machine m;
